@@ -1,0 +1,3 @@
+"""faasctl: event-driven workflows for scientific storage."""
+
+__version__ = "0.1.0"

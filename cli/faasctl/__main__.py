@@ -1,0 +1,5 @@
+"""`python -m faasctl` is `faasctl`."""
+
+from faasctl.main import main
+
+main()

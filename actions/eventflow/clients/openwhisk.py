@@ -94,11 +94,11 @@ class OpenWhisk:
         """POST to an entity: a rule's state, an action's invocation, a trigger's firing."""
         return self._call("POST", self.path(collection, name), query, body)
 
-    def pages(self, collection: str, **query: str | int) -> Iterator[dict[str, Any]]:
+    def pages(self, collection: str) -> Iterator[dict[str, Any]]:
         """Every row of a list, page by page."""
         skip = 0
         while True:
-            rows = self.get(collection, limit=PAGE, skip=skip, **query)
+            rows = self.get(collection, limit=PAGE, skip=skip)
             yield from rows
             if len(rows) < PAGE:
                 return
@@ -111,9 +111,7 @@ class OpenWhisk:
         not end within OpenWhisk's wait of 60 s.
         """
         where = f"action {self.namespace}/{action}"
-        response = self._send(
-            "POST", self.path("actions", action), {"blocking": "true", "result": "true"}, arguments
-        )
+        response = self._send("POST", self.path("actions", action), {"blocking": "true", "result": "true"}, arguments)
         answer = _decode(response, where)
         if response.status_code == 200:
             return dict(answer)
@@ -163,7 +161,9 @@ class OpenWhisk:
         query: Mapping[str, str | int],
         body: Mapping[str, Any] | bytes | None,
     ) -> requests.Response:
-        content = {"data": body} if isinstance(body, bytes) else {"json": body} if body is not None else {}
+        content: dict[str, Any] = (
+            {"data": body} if isinstance(body, bytes) else {"json": body} if body is not None else {}
+        )
         try:
             return self._session.request(
                 method,
@@ -172,7 +172,7 @@ class OpenWhisk:
                 headers={"Content-Type": "application/json"},
                 timeout=self.timeout,
                 allow_redirects=False,
-                **content,  # type: ignore[arg-type]
+                data=content,
             )
         except requests.exceptions.SSLError as error:
             raise OpenWhiskError(
@@ -181,9 +181,7 @@ class OpenWhisk:
                 hint="name the CA that signed the host's certificate as openwhisk.ca in the environment",
             ) from None
         except requests.exceptions.RequestException as error:
-            raise Unavailable(
-                f"no answer: {_innermost(error)}", where=self.apihost, hint="is the host up?"
-            ) from None
+            raise Unavailable(f"no answer: {_innermost(error)}", where=self.apihost, hint="is the host up?") from None
 
     def _refusal(self, response: requests.Response, answer: Any, where: str) -> OpenWhiskError:
         status, reason = response.status_code, _reason(answer)
@@ -208,9 +206,7 @@ def _decode(response: requests.Response, where: str) -> Any:
         return response.json()
     except ValueError:
         if response.status_code in (502, 503, 504):  # an edge proxy's page: the controller itself is away
-            raise Unavailable(
-                f"HTTP {response.status_code}", where=where, status=response.status_code
-            ) from None
+            raise Unavailable(f"HTTP {response.status_code}", where=where, status=response.status_code) from None
         kind = response.headers.get("Content-Type", "no content type")
         raise NotOpenWhisk(
             f"answered HTTP {response.status_code} with {kind} instead of JSON",

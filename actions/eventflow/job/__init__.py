@@ -1,0 +1,11 @@
+"""What runs on the worker node: `runner.py`, one file that needs nothing but a Python.
+
+It is never imported by the actions; they send it along, as text.
+"""
+
+from importlib.resources import files
+
+
+def source() -> bytes:
+    """The runner's source, as it goes into a job's sandbox."""
+    return files(__name__).joinpath("runner.py").read_bytes()

@@ -1,0 +1,32 @@
+"""Second action of the sequence: the tokens of every work item, sealed."""
+
+import time
+from functools import cache
+from typing import Any
+
+from eventflow import batch, minting
+from eventflow.batch import Batch
+from eventflow.minting import Parents
+from eventflow.policy import by_namespace
+from eventflow.seal import key_from_text
+from eventflow.settings import setting
+from eventflow.storages import Storage
+
+
+@cache
+def parents() -> Parents:
+    """The parent tokens, kept while the container is warm."""
+    return Parents(setting("FAAS_STORAGES", list[Storage]), now=time.time)
+
+
+def main(args: dict[str, Any]) -> dict[str, Any]:
+    """Called by OpenWhisk with the batch of `filter_event`."""
+    minted = minting.run(
+        batch.read(args, Batch),
+        policies=by_namespace(setting("FAAS_POLICIES", list[dict[str, Any]])),
+        parents=parents(),
+        seal_key=key_from_text(setting("FAAS_SEAL_KEY", str)),
+        submit_key=key_from_text(setting("FAAS_SUBMIT_KEY", str)),
+        now=time.time,
+    )
+    return batch.result(minted, "mint")

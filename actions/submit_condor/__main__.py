@@ -1,0 +1,41 @@
+"""Last action of the sequence: each self-sufficient event becomes exactly one anonymous job."""
+
+import time
+from functools import cache
+from typing import Any
+
+from eventflow import batch, submitting
+from eventflow.batch import Batch
+from eventflow.clients.code import CodeStore
+from eventflow.clients import openwhisk
+from eventflow.clients.pools import PoolAccess, connect
+from eventflow.exactly_once import Pool
+from eventflow.policy import by_namespace
+from eventflow.seal import key_from_text
+from eventflow.settings import setting
+
+
+@cache
+def pool() -> Pool:
+    """The connection to the batch system, kept while the container is warm."""
+    return connect(setting("FAAS_POOL", PoolAccess))
+
+
+@cache
+def code() -> CodeStore:
+    """The functions' code, kept while the container is warm."""
+    return CodeStore(openwhisk.connect(setting("FAAS_REGISTRY", openwhisk.Access)))
+
+
+def main(args: dict[str, Any]) -> dict[str, Any]:
+    """Called by OpenWhisk with the batch of `augment_event`; the result is the batch's report."""
+    submitted = submitting.run(
+        batch.read(args, Batch),
+        pool=pool(),
+        code=code(),
+        policies=by_namespace(setting("FAAS_POLICIES", list[dict[str, Any]])),
+        seal_key=key_from_text(setting("FAAS_SEAL_KEY", str)),
+        submit_key=key_from_text(setting("FAAS_SUBMIT_KEY", str)),
+        now=time.time,
+    )
+    return batch.result(submitted, "submit")

@@ -14,15 +14,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from typing import Literal
 
 import msgspec
 from pymacaroons import Macaroon
 
 from eventflow.errors import FaasError
 from eventflow.event import covers
-
-Flavour = Literal["dcache", "xrootd"]
+from eventflow.storages import Flavour
 
 ANONYMOUS = "faas-job"
 """The `name` of every XRootD child: it must stand in no authorization database."""

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from typing import Literal
+
 import msgspec
 
 from eventflow.errors import ItemError
 from eventflow.event import covers
-from eventflow.macaroon import Flavour
+
+Flavour = Literal["dcache", "xrootd"]
+"""Whose rules a storage's macaroons follow."""
 
 
 class Basic(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -13,10 +13,29 @@ from urllib.parse import quote
 
 import requests
 
+from eventflow.clients.pem import pem_file
 from eventflow.errors import FaasError
 
 PAGE = 200
 """The most rows OpenWhisk hands out in one list (RestAPIs.scala, `limit=0` means the same)."""
+
+
+class Access(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How to reach one namespace: API host, namespace, ``uuid:key``, and the host's CA as PEM text."""
+
+    apihost: str
+    namespace: str
+    auth: str
+    ca: str | None = None
+
+    def __repr__(self) -> str:
+        return f"Access({self.apihost!r}, {self.namespace!r})"
+
+
+def connect(access: Access) -> OpenWhisk:
+    """A client for one namespace."""
+    ca = pem_file(access.ca) if access.ca is not None else None
+    return OpenWhisk(access.apihost, access.auth, namespace=access.namespace, ca=ca)
 
 
 class OpenWhiskError(FaasError):

@@ -8,14 +8,13 @@ tried twice.
 
 from __future__ import annotations
 
-import os
-import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from urllib.parse import quote
 
 import msgspec
 import requests
 
+from eventflow.clients.pem import pem_file
 from eventflow.errors import ItemError
 from eventflow.macaroon import Grant, grant, instant
 from eventflow.storages import Credential, Storage
@@ -95,23 +94,24 @@ class StorageClient:
             )
         return Minted(token=token, grant=granted)
 
-    def make_directory(self, path: str, *, door: str, token: str) -> None:
+    def make_directory(self, path: str, *, door: str, token: str | None = None) -> None:
         """Create a directory and its missing parents; one that is there already is fine.
 
-        The token is a macaroon with UPLOAD, which dCache lets create directories under its path (#4269).
+        With ``token``, a macaroon with UPLOAD, which dCache lets create directories under its path (#4269); without,
+        with the platform's own credential.
         """
         path = path.rstrip("/")
-        answer = self._request("MKCOL", door + quote(path), None, {"Authorization": f"Bearer {token}"}, own=False)
+        headers = {} if token is None else {"Authorization": f"Bearer {token}"}
+        answer = self._request("MKCOL", door + quote(path), None, headers)
         if answer.status_code == MKCOL_NO_PARENT and "/" in path.strip("/"):
             self.make_directory(path.rpartition("/")[0], door=door, token=token)
-            answer = self._request("MKCOL", door + quote(path), None, {"Authorization": f"Bearer {token}"}, own=False)
+            answer = self._request("MKCOL", door + quote(path), None, headers)
         if answer.status_code not in (200, 201, MKCOL_EXISTS):
             raise self._error(answer, f"would not create the directory {path}")
 
-    def _request(
-        self, method: str, url: str, body: bytes | None, headers: dict[str, str], *, own: bool = True
-    ) -> requests.Response:
-        """Send one request; with ``own`` it carries the platform's credential, else only its headers' token."""
+    def _request(self, method: str, url: str, body: bytes | None, headers: dict[str, str]) -> requests.Response:
+        """Send one request, with the token in ``headers`` if there is one, else with the platform's credential."""
+        own = "Authorization" not in headers
         if own and self._refused:
             raise ItemError(
                 "the platform's credential was refused before and is not tried again",
@@ -119,18 +119,20 @@ class StorageClient:
                 destination=self.destination,
                 hint="replace the credential and deploy again",
             )
-        bearer = headers.get("Authorization")
-        auth: Callable[[requests.PreparedRequest], requests.PreparedRequest] | None = None
-        if bearer is not None:
 
-            def only_bearer(request: requests.PreparedRequest) -> requests.PreparedRequest:
-                request.headers["Authorization"] = bearer
-                return request
+        def bearer(request: requests.PreparedRequest) -> requests.PreparedRequest:
+            request.headers.update(headers)  # last word: the session's own credential must not replace the token
+            return request
 
-            auth = only_bearer
         try:
             answer = self._session.request(
-                method, url, data=body, headers=headers, auth=auth, timeout=TIMEOUT, allow_redirects=False
+                method,
+                url,
+                data=body,
+                headers=headers,
+                auth=None if own else bearer,
+                timeout=TIMEOUT,
+                allow_redirects=False,
             )
         except requests.exceptions.SSLError as error:
             raise ItemError(
@@ -162,14 +164,3 @@ class StorageClient:
             retryable=outage,
             destination=self.destination,
         )
-
-
-def pem_file(*parts: str) -> str:
-    """Write PEM text to a file of mode 0600 that stays for the process's life, since TLS libraries read only files.
-
-    Action containers are few and die with their files; a fresh one writes its own.
-    """
-    descriptor, name = tempfile.mkstemp(suffix=".pem")
-    with os.fdopen(descriptor, "w") as file:
-        file.write("".join(part.rstrip() + "\n" for part in parts))
-    return name

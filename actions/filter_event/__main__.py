@@ -15,7 +15,8 @@ from eventflow.settings import setting
 @cache
 def registry() -> Registry:
     """The registry with its snapshot, kept while the container is warm."""
-    return Registry(openwhisk.connect(setting("FAAS_REGISTRY", openwhisk.Access)), now_ms=lambda: int(time.time() * 1000))
+    access = setting("FAAS_REGISTRY", openwhisk.Access)
+    return Registry(openwhisk.connect(access), now_ms=lambda: int(time.time() * 1000))
 
 
 def main(args: dict[str, Any]) -> dict[str, Any]:

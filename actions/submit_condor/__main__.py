@@ -6,8 +6,8 @@ from typing import Any
 
 from eventflow import batch, submitting
 from eventflow.batch import Batch
-from eventflow.clients.code import CodeStore
 from eventflow.clients import openwhisk
+from eventflow.clients.code import CodeStore
 from eventflow.clients.pools import PoolAccess, connect
 from eventflow.exactly_once import Pool
 from eventflow.policy import by_namespace

@@ -1,0 +1,140 @@
+"""Reading an environment file: strict, every error with file, line and what to do."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from eventflow.errors import FaasError
+from eventflow.spec import SpecError
+from faasctl.environment import find, variables
+from faasctl.environment.document import Document, read_document
+from faasctl.environment.model import Environment
+from faasctl.environment.secret import Secret
+from faasctl.environment.strict import decode
+
+
+class EnvironmentInvalid(FaasError):
+    """An environment file that cannot be used; ``where`` is its file and line."""
+
+
+def load(
+    name_or_path: str | Path,
+    *,
+    process: Mapping[str, str] = os.environ,
+    look_up: variables.Lookup | None = None,
+) -> Environment:
+    """The environment of that name, or in that file when it is a path with a slash or a ``.yaml``.
+
+    References are resolved with ``process`` (environment variables) and files, or with ``look_up`` when the
+    caller has its own reading of them. Raises `EnvironmentInvalid` and `find.NoEnvironment`.
+    """
+    text = str(name_or_path)
+    is_file = isinstance(name_or_path, Path) or "/" in text or text.endswith((".yaml", ".yml"))
+    path = Path(text) if is_file else find.find(text)
+    document = read_document(path)
+    private = not path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO)
+
+    def hook(kind: type, value: Any) -> Any:
+        if kind is not Secret:
+            raise NotImplementedError
+        if not isinstance(value, str):
+            raise msgspec.ValidationError("Expected `str`")
+        if isinstance(value, variables.Resolved):
+            return Secret(str(value), value.origin)
+        if not private:
+            raise msgspec.ValidationError(
+                "Holds a secret in a file that others may read: "
+                f"write ${{env:NAME}} or ${{file:PATH}}, or chmod 600 {path}"
+            )
+        return Secret(value)
+
+    folder = path.parent.absolute()
+    try:
+        if not isinstance(document.tree, dict):
+            raise SpecError("must be a mapping", hint="faasctl init NAME writes an environment to start from")
+        tree = variables.resolve(document.tree, look_up or variables.from_process(process, folder))
+        environment = decode(tree, Environment, hook)
+        _check(environment)
+    except SpecError as error:
+        raise located(error, path, document) from None
+    return _with_absolute_paths(environment, folder)
+
+
+def located(error: SpecError, path: Path, document: Document) -> EnvironmentInvalid:
+    """The same error with file and line before its key."""
+    place = f"{path}:{document.line(error.key)}"
+    return EnvironmentInvalid(error.why, where=f"{place}: {error.where}" if error.where else place, hint=error.hint)
+
+
+def _check(environment: Environment) -> None:
+    """What the types cannot say."""
+    registrations = environment.kafka.registrations
+    if (registrations.topic is None) == (registrations.directory is None):
+        raise SpecError(
+            "must name a topic or a directory, and not both",
+            key=("kafka", "registrations"),
+            hint="registrations: {topic: NAME}",
+        )
+    seen = set()
+    for index, storage in enumerate(environment.storages):
+        if storage.name in seen:
+            raise SpecError(f"there are two storages {storage.name!r}", key=("storages", index, "name"))
+        seen.add(storage.name)
+        for name, credential in storage.credentials.items():
+            given = [kind for kind in (credential.basic, credential.bearer, credential.x509) if kind is not None]
+            if len(given) != 1:
+                raise SpecError(
+                    "must be exactly one of basic, bearer, x509", key=("storages", index, "credentials", name)
+                )
+    for name in ("platform", "functions"):
+        auth = getattr(environment.openwhisk, name).auth.reveal()
+        if ":" not in auth and not auth.startswith("$"):
+            raise SpecError(
+                "is no OpenWhisk key",
+                key=("openwhisk", name, "auth"),
+                hint="it looks like uuid:key (see wsk property get --auth)",
+            )
+
+
+def _with_absolute_paths(environment: Environment, folder: Path) -> Environment:
+    """Files named in the environment are relative to its folder, whatever the working directory."""
+
+    def absolute(path: str | None) -> str | None:
+        return None if path is None else os.path.normpath(folder / Path(path).expanduser())
+
+    replace = msgspec.structs.replace
+    kafka = environment.kafka
+    policies = environment.policies
+    return replace(
+        environment,
+        openwhisk=replace(environment.openwhisk, ca=absolute(environment.openwhisk.ca)),
+        kafka=replace(
+            kafka,
+            security=replace(kafka.security, ca=absolute(kafka.security.ca)),
+            registrations=replace(kafka.registrations, directory=absolute(kafka.registrations.directory)),
+        ),
+        storages=tuple(
+            replace(
+                storage,
+                ca=absolute(storage.ca),
+                credentials={
+                    name: replace(
+                        credential,
+                        x509=credential.x509
+                        and replace(
+                            credential.x509, cert=absolute(credential.x509.cert), key=absolute(credential.x509.key)
+                        ),
+                    )
+                    for name, credential in storage.credentials.items()
+                },
+            )
+            for storage in environment.storages
+        ),
+        policies=absolute(policies) if isinstance(policies, str) else policies,
+    )

@@ -1,0 +1,156 @@
+"""What an environment file says: where OpenWhisk, Kafka, the storages and the pool are, and with which keys.
+
+Every struct is frozen and refuses unknown keys; files it names are absolute once it is loaded.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+
+from faasctl.environment.secret import Secret
+
+
+class Part(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A section of the environment file."""
+
+
+class Account(Part, frozen=True, kw_only=True):
+    """An OpenWhisk namespace and the key that owns it (``uuid:key``)."""
+
+    namespace: str
+    auth: Secret
+
+
+class OpenWhiskSite(Part, frozen=True, kw_only=True):
+    """An OpenWhisk installation: the pipeline lives in ``platform``, the users' functions in ``functions``.
+
+    ``apihost`` is a URL; ``ca`` a file with CA certificates, ``None`` for the system's; ``kind`` the runtime of
+    the platform's actions. ``runs_here`` says that it runs actions on the very interpreter that runs faasctl (the
+    local stack), so that `build` vendors wheels for this machine and not for the kind's image.
+    """
+
+    apihost: str
+    platform: Account
+    functions: Account
+    ca: str | None = None
+    kind: str = "python:3.11"
+    runs_here: bool = False
+
+
+class KafkaSecurity(Part, frozen=True, kw_only=True):
+    """How to reach the brokers, in librdkafka's words (``security.protocol``, ``sasl.mechanism``)."""
+
+    protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
+    mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] | None = None
+    username: str | None = None
+    password: Secret | None = None
+    ca: str | None = None
+
+
+class Topic(Part, frozen=True, kw_only=True):
+    """A topic that events come from: which storage instance writes it, and in which format."""
+
+    instance: str
+    format: Literal["dcache", "cloudevents"] = "dcache"
+
+
+class Registrations(Part, frozen=True, kw_only=True):
+    """Where the feed keeps its registrations: a compacted topic shared by all its replicas, or files in a
+    directory (for the local stack, whose broker forgets). Exactly one of the two."""
+
+    topic: str | None = None
+    directory: str | None = None
+
+
+class Kafka(Part, frozen=True, kw_only=True):
+    """The brokers, the topics with events, and the feed's own topics.
+
+    ``api_version`` pins the protocol version for brokers that announce none properly (librdkafka's mock cluster).
+    """
+
+    bootstrap_servers: tuple[str, ...]
+    topics: dict[str, Topic]
+    registrations: Registrations
+    api_version: tuple[int, ...] | None = None
+    security: KafkaSecurity = KafkaSecurity()
+    outcomes: str = "faas.outcomes"
+    dead_letters: str = "faas.dead-letters"
+
+
+class Basic(Part, frozen=True, kw_only=True):
+    """A storage account with a password."""
+
+    username: str
+    password: Secret
+
+
+class Certificate(Part, frozen=True, kw_only=True):
+    """An X.509 client certificate: two PEM files."""
+
+    cert: str
+    key: str
+
+
+class Credential(Part, frozen=True, kw_only=True):
+    """What the platform asks a storage for tokens with: exactly one of the three."""
+
+    basic: Basic | None = None
+    bearer: Secret | None = None
+    x509: Certificate | None = None
+
+
+class Storage(Part, frozen=True, kw_only=True):
+    """A storage: the path prefixes it holds, its doors for reading and writing, and who asks it for tokens.
+
+    ``subnets`` are the worker nodes' networks; tokens are bound to them where the storage can (dCache).
+    """
+
+    name: str
+    flavour: Literal["dcache", "xrootd"]
+    prefixes: tuple[str, ...]
+    read: str
+    write: str
+    ca: str | None = None
+    credentials: dict[str, Credential]
+    subnets: tuple[str, ...] = ()
+
+
+class ProcessPool(Part, frozen=True, kw_only=True, tag_field="kind", tag="process"):
+    """The local stack's pool: processes on this machine behind a small HTTP interface."""
+
+    url: str
+    token: Secret
+
+
+class HTCondorPool(Part, frozen=True, kw_only=True, tag_field="kind", tag="htcondor"):
+    """An HTCondor pool: where its collector is, the schedds that take jobs, and the IDTOKEN to submit with."""
+
+    collector: str
+    schedds: tuple[str, ...]
+    token: Secret
+    trust_domain: str | None = None
+
+
+class Keys(Part, frozen=True, kw_only=True):
+    """The platform's own keys, base64 of 32 bytes each: ``seal`` hides tokens between actions, ``submit`` signs
+    the permission to submit one job."""
+
+    seal: Secret
+    submit: Secret
+
+
+class Environment(Part, frozen=True, kw_only=True):
+    """One environment, as its file says it.
+
+    ``policies`` is a folder with one policy file per namespace, or the policies themselves.
+    """
+
+    name: str
+    openwhisk: OpenWhiskSite
+    kafka: Kafka
+    storages: tuple[Storage, ...]
+    pool: ProcessPool | HTCondorPool
+    keys: Keys
+    policies: str | tuple[dict[str, Any], ...]

@@ -85,9 +85,7 @@ def complete(envelope: Mapping[str, Any], tokens: Mapping[str, Any]) -> dict[str
     return {
         **envelope,
         "read": {**envelope["read"], "macaroon": tokens["read"]},
-        "inputs": {
-            name: {**place, "macaroon": tokens["inputs"][name]} for name, place in envelope["inputs"].items()
-        },
+        "inputs": {name: {**place, "macaroon": tokens["inputs"][name]} for name, place in envelope["inputs"].items()},
         "write": {**envelope["write"], "macaroon": tokens["write"]},
     }
 

@@ -99,9 +99,7 @@ class Parents:
             door = storage.read if activities == READ else storage.write
             if activities == WRITE:
                 client.make_directory(prefix, door=door)
-            held = client.mint(
-                prefix, activities, door=door, expires=now + rules.max_token_life, now=now
-            )
+            held = client.mint(prefix, activities, door=door, expires=now + rules.max_token_life + MARGIN, now=now)
             if held.grant.expires is not None and held.grant.expires < expires - 1:
                 raise ItemError(
                     f"storage {storage.name} issues tokens too short for this function",
@@ -138,7 +136,9 @@ def run(
 
     def step(item: Item) -> Item:
         try:
-            tokens = mint(item, function.decode(batch.functions[item.function].spec), policies, parents, submit_key, now())
+            tokens = mint(
+                item, function.decode(batch.functions[item.function].spec), policies, parents, submit_key, now()
+            )
         except ItemError:
             raise
         except FaasError as error:
@@ -154,7 +154,9 @@ def mint(
     """The tokens of one item. Raises `ItemError`, or `PolicyError` with the rule that forbids it."""
     rules = policies.get(spec.namespace)
     if rules is None:
-        raise ItemError(f"no policy for namespace {spec.namespace}", code="policy", hint="add manifests/policies/NAME.yaml")
+        raise ItemError(
+            f"no policy for namespace {spec.namespace}", code="policy", hint="add manifests/policies/NAME.yaml"
+        )
     inputs = {name: expand(path, item.captures) for name, path in spec.inputs.items()}
     output = function.output_directory(spec, item.captures, item.event.subject)
     policy.check_function(rules, spec)

@@ -91,6 +91,12 @@ def encode(policy: Policy) -> dict[str, Any]:
     return plain
 
 
+def by_namespace(sources: Iterable[Mapping[str, Any]]) -> dict[str, Policy]:
+    """Decode policies, as an environment holds them, into one per namespace."""
+    policies = [decode(source) for source in sources]
+    return {policy.namespace: policy for policy in policies}
+
+
 def check_function(policy: Policy, function: Function) -> None:
     """Raise `PolicyError` for the first rule that ``function`` breaks.
 

@@ -10,7 +10,14 @@ import msgspec
 from eventflow import envelope, function, job, submittoken
 from eventflow.batch import Batch, Done, Failure, Item, Registered, failure, settle
 from eventflow.errors import FaasError, ItemError
-from eventflow.exactly_once import Job, Pool, Submitted, submit_exactly_once
+from eventflow.exactly_once import (
+    Job,
+    Pool,
+    PoolRefused,
+    PoolUnavailable,
+    Submitted,
+    submit_exactly_once,
+)
 from eventflow.function import Function
 from eventflow.policy import Policy
 from eventflow.seal import unseal
@@ -29,41 +36,43 @@ def run(
     submit_key: bytes,
     now: Callable[[], float],
 ) -> Batch:
-    """Submit the items of a batch, function by function, so that one function's trouble stays its own.
+    """Submit the items of a batch; what cannot be submitted is reported, each with its reason.
 
     Nothing is submitted after the batch's deadline: the feed may then take it for lost and deliver it again.
     """
     failed: list[Failure] = []
-    done: list[Done] = []
-    jobs: dict[str, list[tuple[Item, Job]]] = {}
+    items: dict[str, Item] = {}
+    jobs: list[Job] = []
     for item in batch.work:
         try:
             spec = function.decode(batch.functions[item.function].spec)
-            made = _job(item, spec, batch.functions[item.function], code, policies, seal_key, submit_key, now())
+            jobs.append(_job(item, spec, batch.functions[item.function], code, policies, seal_key, submit_key, now()))
         except ItemError as error:
             failed.append(failure(item, "submit", error))
         except FaasError as error:
             failed.append(failure(item, "submit", ItemError(str(error), code="internal")))
         else:
-            jobs.setdefault(item.function, []).append((item, made))
-    for name, pairs in jobs.items():
-        by_key = {made.key: item for item, made in pairs}
+            items[item.key] = item
+    done: list[Done] = []
+    try:
         if now() * 1000 > batch.deadline:
-            late = ItemError("the batch's deadline is over", code="deadline", retryable=True)
-            failed += [failure(item, "submit", late) for item in by_key.values()]
-            continue
-        try:
-            submitted = submit_exactly_once(pool, [made for _, made in pairs], now=now)
-        except ItemError as error:
-            failed += [failure(item, "submit", error) for item in by_key.values()]
-            continue
-        for result in submitted:
-            item = by_key[result.key]
-            if result.outcome == "in_progress":
-                busy = ItemError("another delivery is submitting this key", code="in_progress", retryable=True)
-                failed.append(failure(item, "submit", busy))
+            raise ItemError("the batch's deadline is over", code="deadline", retryable=True)
+        results = submit_exactly_once(pool, jobs, now=now()) if jobs else []
+    except ItemError as error:
+        failed += [failure(item, "submit", error) for item in items.values()]
+    except PoolUnavailable as error:
+        away = ItemError(str(error), code="unavailable", retryable=True, destination="pool")
+        failed += [failure(item, "submit", away) for item in items.values()]
+    except PoolRefused as error:
+        denied = ItemError(str(error), code="refused", destination="pool", hint=error.hint)
+        failed += [failure(item, "submit", denied) for item in items.values()]
+    else:
+        for result in results:
+            item = items[result.key]
+            if result.outcome in ("submitted", "duplicate"):
+                done.append(_done(item, batch.functions[item.function].version, result))
             else:
-                done.append(_done(item, batch.functions[name].version, result))
+                failed.append(failure(item, "submit", _not_submitted(result)))
     return settle(batch, failed=failed, done=done)
 
 
@@ -99,6 +108,7 @@ def _job(
         origin=str(item.origin),
         resources=spec.resources,
         retries=spec.retries,
+        image=spec.run.image,
         limits=spec.limits,
         accounting_group=rules.accounting_group,
         attributes=dict(rules.job_attributes),
@@ -113,6 +123,12 @@ def verified_code(content: bytes, registered: Registered, name: str) -> bytes:
     if found != registered.code:
         raise ItemError(f"the code of {name} is not what its spec was pushed with", code="code_changed", retryable=True)
     return content
+
+
+def _not_submitted(result: Submitted) -> ItemError:
+    """Why a key has no job now: another delivery is at it, its function's queue is full, or the pool said no."""
+    why = result.reason or "another delivery is submitting this key"
+    return ItemError(why, code=result.outcome, retryable=result.outcome != "refused", destination=result.schedd)
 
 
 def _done(item: Item, version: str, result: Submitted) -> Done:

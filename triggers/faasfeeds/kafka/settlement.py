@@ -8,7 +8,7 @@ import msgspec
 
 from eventflow.batch import DEFERRED, Failure, Message, Report
 
-UNCOUNTED = frozenset({"unavailable", "throttled", "in_progress", "deadline", DEFERRED})
+UNCOUNTED = frozenset({"unavailable", "throttled", "in_progress", "over_limit", "deadline", DEFERRED})
 """Failures that are an outage or a matter of turn, never the record's own: no attempt is counted for them."""
 
 

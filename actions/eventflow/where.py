@@ -180,9 +180,9 @@ def _numeric(argument: Any, key: Key) -> Predicate:
         raise SpecError("takes a comparison or two", key=key, hint='write [">", 0] or [">=", 1, "<", 10]')
     tests = []
     for name, limit in zip(argument[::2], argument[1::2], strict=True):
-        if name not in _COMPARISONS or isinstance(limit, bool) or not isinstance(limit, int | float):
+        if str(name) not in _COMPARISONS or isinstance(limit, bool) or not isinstance(limit, int | float):
             raise SpecError(f"{name!r} {limit!r} is no comparison", key=key, hint='write [">", 0]')
-        tests.append((_COMPARISONS[name], limit))
+        tests.append((_COMPARISONS[str(name)], limit))
 
     def holds(data: Any) -> bool:
         number = isinstance(data, int | float) and not isinstance(data, bool)

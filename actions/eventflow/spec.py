@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from typing import Any, TypeVar
 
 import msgspec
@@ -108,7 +109,7 @@ def check_keys(source: object, model: type[msgspec.Struct], key: Key = ()) -> No
     """Refuse keys that ``model`` (and the structs inside it) does not have, with the nearest that it has."""
     if not isinstance(source, dict):
         raise SpecError(f"must be a mapping, not {kind(source)}", key=key)
-    fields = {field.encode_name: field for field in msgspec.structs.fields(model)}
+    fields = _fields(model)
     for name, value in source.items():
         if not isinstance(name, str):
             raise SpecError(f"the key {name!r} is no string", key=key, hint="quote it")
@@ -120,6 +121,11 @@ def check_keys(source: object, model: type[msgspec.Struct], key: Key = ()) -> No
     for name, field in fields.items():
         if field.required and name not in source:
             raise SpecError(f"{name!r} is missing", key=key, hint=f"add {key_text((*key, name))}: ...")
+
+
+@cache
+def _fields(model: type[msgspec.Struct]) -> dict[str, msgspec.structs.FieldInfo]:
+    return {field.encode_name: field for field in msgspec.structs.fields(model)}
 
 
 def convert(source: Mapping[str, Any], model: type[T]) -> T:

@@ -30,7 +30,7 @@ storages:
     credentials: {default: {basic: {username: faas, password: "${env:STORAGE_PASSWORD}"}}}
 pool: {kind: htcondor, collector: "pool.example:9618", schedds: [one.example], token: "${env:POOL_TOKEN}"}
 policies: policies
-keys: {seal: "${env:SEAL}", submit: "${env:SUBMIT}"}
+keys: {seal: "${env:SEAL}", submit: "${env:SUBMIT}", feed: "${env:FEED}"}
 """
 PROCESS = {
     "PLATFORM_AUTH": "uuid:platform-key",
@@ -38,6 +38,7 @@ PROCESS = {
     "POOL_TOKEN": "pool-token",
     "SEAL": "c2VhbA==",
     "SUBMIT": "c3VibWl0",
+    "FEED": "ZmVlZA==",
 }
 
 
@@ -83,7 +84,7 @@ def test_no_secret_shows_in_a_repr(tmp_path: Path) -> None:
         ("basic: {", "bearer: x, basic: {", 18, "others may read", ""),
         ("{topic: faas.registrations}", "{}", 10, "a topic or a directory", "topic: NAME"),
         ("${env:PLATFORM_AUTH}", "${env:SEAL}", 4, "is no OpenWhisk key", "uuid:key"),
-        ("policies: policies", "name: again", 20, "'name' is there twice", ""),
+        ("policies: policies", "name: again", 20, "'name' stands twice", ""),
     ],
 )
 def test_what_is_wrong_is_named_by_line_and_hint(

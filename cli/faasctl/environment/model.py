@@ -94,7 +94,13 @@ class Certificate(Part, frozen=True, kw_only=True):
 
 
 class Credential(Part, frozen=True, kw_only=True):
-    """What the platform asks a storage for tokens with: exactly one of the three."""
+    """What the platform asks a storage for tokens with: exactly one of basic, bearer, x509.
+
+    ``identity`` is the user name that the storage maps it to, where that is not the basic user name: files that this
+    user wrote are the platform's own output.
+    """
+
+    identity: str | None = None
 
     basic: Basic | None = None
     bearer: Secret | None = None
@@ -135,10 +141,11 @@ class HTCondorPool(Part, frozen=True, kw_only=True, tag_field="kind", tag="htcon
 
 class Keys(Part, frozen=True, kw_only=True):
     """The platform's own keys, base64 of 32 bytes each: ``seal`` hides tokens between actions, ``submit`` signs
-    the permission to submit one job."""
+    the permission to submit one job, ``feed`` hides the keys of fed triggers."""
 
     seal: Secret
     submit: Secret
+    feed: Secret
 
 
 class Environment(Part, frozen=True, kw_only=True):

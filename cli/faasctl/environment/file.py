@@ -10,17 +10,12 @@ from typing import Any
 
 import msgspec
 
-from eventflow.errors import FaasError
 from eventflow.spec import SpecError
+from faasctl import strict_yaml
+from faasctl.decoding import decode
 from faasctl.environment import find, variables
-from faasctl.environment.document import Document, read_document
 from faasctl.environment.model import Environment
 from faasctl.environment.secret import Secret
-from faasctl.environment.strict import decode
-
-
-class EnvironmentInvalid(FaasError):
-    """An environment file that cannot be used; ``where`` is its file and line."""
 
 
 def load(
@@ -32,12 +27,13 @@ def load(
     """The environment of that name, or in that file when it is a path with a slash or a ``.yaml``.
 
     References are resolved with ``process`` (environment variables) and files, or with ``look_up`` when the
-    caller has its own reading of them. Raises `EnvironmentInvalid` and `find.NoEnvironment`.
+    caller has its own reading of them. Raises `SpecError` and `YamlError` with file and
+    line, and `find.NoEnvironment`.
     """
     text = str(name_or_path)
     is_file = isinstance(name_or_path, Path) or "/" in text or text.endswith((".yaml", ".yml"))
     path = Path(text) if is_file else find.find(text)
-    document = read_document(path)
+    document = strict_yaml.read(path)
     private = not path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO)
 
     def hook(kind: type, value: Any) -> Any:
@@ -56,20 +52,14 @@ def load(
 
     folder = path.parent.absolute()
     try:
-        if not isinstance(document.tree, dict):
+        if not isinstance(document.value, dict):
             raise SpecError("must be a mapping", hint="faasctl init NAME writes an environment to start from")
-        tree = variables.resolve(document.tree, look_up or variables.from_process(process, folder))
+        tree = variables.resolve(document.value, look_up or variables.from_process(process, folder))
         environment = decode(tree, Environment, hook)
         _check(environment)
     except SpecError as error:
-        raise located(error, path, document) from None
+        raise document.located(error) from None
     return _with_absolute_paths(environment, folder)
-
-
-def located(error: SpecError, path: Path, document: Document) -> EnvironmentInvalid:
-    """The same error with file and line before its key."""
-    place = f"{path}:{document.line(error.key)}"
-    return EnvironmentInvalid(error.why, where=f"{place}: {error.where}" if error.where else place, hint=error.hint)
 
 
 def _check(environment: Environment) -> None:

@@ -1,0 +1,156 @@
+"""The process pool beyond the port: slots, retries, limits, restarts and its door."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+import requests
+
+from eventflow.clients.process_pool import ProcessPool
+from eventflow.exactly_once import Job, PoolRefused, PoolUnavailable, submit_exactly_once
+from eventflow.function import Limits, Resources
+from tests.parts.process_pool import process_pool
+
+RUNNER = """
+import json, os, sys, time
+plan = json.load(open("events.jsonl"))
+open(plan["trace"], "a").write("start\\n")
+report = {"exit": plan["exit"], "env": sorted(os.environ), "files": sorted(os.listdir("."))}
+json.dump(report, open("result.json", "w"))
+time.sleep(plan.get("sleep", 0))
+sys.exit(plan["exit"])
+"""
+
+
+def job(key: str, tmp_path: Path, **plan: Any) -> Job:
+    plan = {"exit": 0, "trace": str(tmp_path / f"trace-{key}"), **plan}
+    return Job(
+        key=key,
+        function="ns.f",
+        namespace="ns",
+        version="0.0.1",
+        code="sha256:00",
+        origin="billing/0/1",
+        expires=time.time() + 3600,
+        files={"events.jsonl": json.dumps(plan).encode(), "runner.py": RUNNER.encode()},
+    )
+
+
+def until(condition: Callable[[], bool], seconds: float = 20.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.02)
+
+
+def submit(pool: ProcessPool, *jobs: Job) -> list[str]:
+    results = submit_exactly_once(pool, jobs, now=time.time())
+    assert [result.outcome for result in results] == ["submitted"] * len(jobs)
+    return [result.id or "" for result in results]
+
+
+def finished(pool: ProcessPool, id: str) -> dict[str, Any]:
+    until(lambda: pool.show(id)["state"] in ("completed", "removed", "held"))
+    return pool.show(id)
+
+
+def starts(tmp_path: Path, key: str) -> int:
+    return len((tmp_path / f"trace-{key}").read_text().splitlines())
+
+
+def test_a_job_runs_with_its_files_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SOME_SECRET", "x")
+    with process_pool(tmp_path / "pool") as pool:
+        shown = finished(pool, submit(pool, job("a", tmp_path))[0])
+    assert (shown["state"], shown["exit"]) == ("completed", 0)
+    assert shown["result"]["files"] == ["_runner.log", "events.jsonl", "runner.py"]
+    assert set(shown["result"]["env"]) <= {"PATH", "HOME", "TMPDIR", "LANG", "LC_CTYPE"}
+    assert [entry["state"] for entry in shown["log"]] == ["spooling", "idle", "running", "completed"]
+    assert not list((tmp_path / "pool" / "spool").iterdir())
+    assert not list((tmp_path / "pool" / "run").iterdir())
+
+
+@pytest.mark.parametrize(("exit", "expected"), [(0, 1), (20, 1), (11, 3), (31, 3), (40, 1)])
+def test_only_what_may_pass_is_started_again(tmp_path: Path, exit: int, expected: int) -> None:
+    with process_pool(tmp_path / "pool") as pool:
+        again = msgspec.structs.replace(job("a", tmp_path, exit=exit), retries=2)
+        shown = finished(pool, submit(pool, again)[0])
+    assert (shown["exit"], shown["starts"]) == (exit, expected)
+    assert starts(tmp_path, "a") == expected
+
+
+def test_a_job_over_its_runtime_is_removed(tmp_path: Path) -> None:
+    with process_pool(tmp_path / "pool", "--staging-time", "0.5") as pool:
+        long = msgspec.structs.replace(job("a", tmp_path, sleep=60), resources=Resources(runtime=1))
+        shown = finished(pool, submit(pool, long)[0])
+    assert shown["state"] == "removed"
+    assert "longer than 1.5 s" in shown["log"][-1]["reason"]
+
+
+def test_a_job_whose_tokens_have_expired_never_starts(tmp_path: Path) -> None:
+    with process_pool(tmp_path / "pool") as pool:
+        expired = msgspec.structs.replace(job("a", tmp_path), expires=time.time() - 1)
+        ids = pool.submit([expired])
+        shown = finished(pool, ids[0])
+    assert shown["state"] == "removed"
+    assert not (tmp_path / "trace-a").exists()
+
+
+def test_max_running_holds_a_function_back(tmp_path: Path) -> None:
+    with process_pool(tmp_path / "pool", "--slots", "4") as pool:
+        jobs = [
+            msgspec.structs.replace(job(key, tmp_path, sleep=60), limits=Limits(max_running=1)) for key in ("a", "b")
+        ]
+        first, second = submit(pool, *jobs)
+        until(lambda: pool.show(first)["state"] == "running")
+        time.sleep(1.2)  # two ticks of the scheduler
+        assert pool.show(second)["state"] == "idle"
+        pool.remove([first], "no longer wanted")
+        until(lambda: pool.show(second)["state"] == "running")
+        assert finished(pool, first)["log"][-1]["reason"] == "no longer wanted"
+
+
+def test_the_queue_survives_a_restart(tmp_path: Path) -> None:
+    with process_pool(tmp_path / "pool", "--slots", "1") as pool:
+        done = submit(pool, job("done", tmp_path))[0]
+        finished(pool, done)
+        running, idle = submit(pool, job("running", tmp_path, sleep=1), job("idle", tmp_path))
+        until(lambda: pool.show(running)["state"] == "running")
+    with process_pool(tmp_path / "pool", "--slots", "1") as pool:
+        assert [row.state for row in pool.lookup(["done"])] == ["completed"]
+        assert finished(pool, running)["exit"] == finished(pool, idle)["exit"] == 0
+    assert starts(tmp_path, "running") == 2
+    assert starts(tmp_path, "done") == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({"image": "/cvmfs/x"}, "image"),
+        ({"resources": Resources(gpus=1)}, "GPU"),
+        ({"resources": Resources(cpus=99)}, "99"),
+    ],
+)
+def test_what_can_never_run_is_refused(tmp_path: Path, change: dict[str, Any], why: str) -> None:
+    with process_pool(tmp_path / "pool", "--slots", "2") as pool:
+        with pytest.raises(PoolRefused, match=why):
+            pool.submit([msgspec.structs.replace(job("a", tmp_path), **change)])
+        assert pool.jobs() == []
+
+
+def test_the_door_is_locked_and_shows_no_files(tmp_path: Path) -> None:
+    with process_pool(tmp_path / "pool") as pool:
+        with pytest.raises(PoolRefused, match="token"):
+            ProcessPool(pool._url, "wrong").jobs()
+        assert requests.get(pool._url + "/jobs", timeout=5).status_code == 401
+        id = submit(pool, job("a", tmp_path, secret="MDAx"))[0]
+        assert "MDAx" not in json.dumps(finished(pool, id))
+        assert {path.stat().st_mode & 0o077 for path in (tmp_path / "pool").rglob("*") if path.name != "token"} == {0}
+    with pytest.raises(PoolUnavailable):
+        pool.jobs()

@@ -1,0 +1,107 @@
+"""PROPFIND: what a client asks for, and the answer in milton's XML. Pure."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Sequence
+from xml.etree import ElementTree
+from xml.sax.saxutils import escape
+
+from faasctl.local.storage.namespace import Entry
+from faasctl.local.storage.paths import name
+from faasctl.local.storage.replies import http_date, url_path
+
+_DAV = "DAV:"
+_DCACHE = "http://www.dcache.org/2013/webdav"
+_SRM = "http://srm.lbl.gov/StorageResourceManager"
+
+_HEAD = (
+    f'<?xml version="1.0" encoding="utf-8" ?>\n<d:multistatus xmlns:d="DAV:" xmlns:ns1="{_SRM}" xmlns:ns2="{_DCACHE}">'
+)
+_PREFIXES = {_DAV: "d", _SRM: "ns1", _DCACHE: "ns2"}
+
+Property = tuple[str, str]
+
+DEFAULT: tuple[Property, ...] = (
+    (_DAV, "resourcetype"),
+    (_DAV, "getcontentlength"),
+    (_DAV, "getetag"),
+    (_DAV, "displayname"),
+    (_DAV, "getcontenttype"),
+    (_DAV, "getlastmodified"),
+    (_DAV, "creationdate"),
+)
+
+
+def wanted(body: bytes) -> tuple[Property, ...]:
+    """The properties asked for; none or ``allprop`` means the usual ones. Raises ValueError for what is not XML."""
+    if not body.strip():
+        return DEFAULT
+    if b"<!" in body:
+        raise ValueError("a document type")
+    try:
+        # without a document type there is nothing to expand
+        root = ElementTree.fromstring(body)  # noqa: S314
+    except ElementTree.ParseError as error:
+        raise ValueError(str(error)) from None
+    found = root.find(f"{{{_DAV}}}prop")
+    if found is None:
+        return DEFAULT
+    return tuple(_split(element.tag) for element in found)
+
+
+def answer(entries: Sequence[tuple[str, Entry]], properties: Sequence[Property]) -> bytes:
+    """A multistatus of ``entries``, each with the path that the client calls it by."""
+    return f"{_HEAD}{''.join(_response(path, entry, properties) for path, entry in entries)}</d:multistatus>".encode()
+
+
+def _response(path: str, entry: Entry, properties: Sequence[Property]) -> str:
+    known = {wanted: text for wanted in properties if (text := _value(entry, wanted)) is not None}
+    unknown = [wanted for wanted in properties if wanted not in known]
+    href = url_path(path if not entry.directory or path.endswith("/") else f"{path}/")
+    text = f"<d:response><d:href>{escape(href)}</d:href>"
+    if known:
+        inner = "".join(_element(wanted, value) for wanted, value in known.items())
+        text += f"<d:propstat><d:prop>{inner}</d:prop><d:status>HTTP/1.1 200 OK</d:status></d:propstat>"
+    if unknown:
+        inner = "".join(_element(wanted, "") for wanted in unknown)
+        text += f"<d:propstat><d:prop>{inner}</d:prop><d:status>HTTP/1.1 404 Not Found</d:status></d:propstat>"
+    return f"{text}</d:response>"
+
+
+def _value(entry: Entry, wanted: Property) -> str | None:
+    complete = not entry.directory and entry.size is not None
+    match wanted:
+        case (namespace, "resourcetype") if namespace == _DAV and entry.directory:
+            return "<d:collection/>"
+        case (namespace, "getcontentlength") if namespace == _DAV and complete:
+            return str(entry.size)
+        case (namespace, "getetag") if namespace == _DAV:
+            return escape(entry.etag)
+        case (namespace, "displayname") if namespace == _DAV:
+            return escape(name(entry.path))
+        case (namespace, "getcontenttype") if namespace == _DAV and entry.directory:
+            return "text/html; charset=utf-8"
+        case (namespace, "getlastmodified") if namespace == _DAV:
+            return http_date(entry.modified)
+        case (namespace, "creationdate") if namespace == _DAV:
+            created = datetime.datetime.fromtimestamp(entry.created // 1000, datetime.UTC)
+            return f"{created:%Y-%m-%dT%H:%M:%SZ}"
+        case (namespace, "Checksums") if namespace == _DCACHE and not entry.directory:
+            return f"adler32={entry.adler32}" if entry.adler32 else ""
+        case (namespace, "FileLocality") if namespace == _SRM and not entry.directory:
+            return "ONLINE" if complete else "NONE"
+    return None
+
+
+def _element(wanted: Property, value: str) -> str:
+    namespace, local = wanted
+    prefix = _PREFIXES.get(namespace)
+    if prefix is None:
+        return f'<{local} xmlns="{escape(namespace, {chr(34): "&quot;"})}">{value}</{local}>'
+    return f"<{prefix}:{local}>{value}</{prefix}:{local}>" if value else f"<{prefix}:{local}/>"
+
+
+def _split(tag: str) -> Property:
+    namespace, _, local = tag.rpartition("}")
+    return namespace.removeprefix("{"), local

@@ -1,0 +1,72 @@
+"""Answers in dCache's words: refusals as exceptions, URLs, the headers of files."""
+
+from __future__ import annotations
+
+import email.utils
+import re
+from urllib.parse import quote
+
+from starlette.responses import Response
+
+from faasctl.local.storage.protocol import REASON
+
+SERVER = "faasctl"
+
+
+class Refusal(Exception):
+    """A request that is answered with an error; ``reason`` goes into the status line, ``text`` is the body."""
+
+    def __init__(
+        self, status: int, text: str = "", *, reason: str | None = None, headers: dict[str, str] | None = None
+    ) -> None:
+        super().__init__(reason or text)
+        self.status = status
+        self.text = text
+        self.reason = reason
+        self.headers = headers or {}
+
+    def response(self) -> Response:
+        """The answer; dCache ends a text with a newline and calls it plain text."""
+        body = f"{self.text}\n" if self.text else ""
+        kind = "text/plain;charset=utf-8" if body else None
+        response = Response(body, self.status, self.headers, kind)
+        if self.reason is not None:
+            # a phrase is one line of Latin-1; Jetty puts "?" for the rest, so does this
+            phrase = re.sub(r"[^\x20-\x7e\xa0-\xff]", "?", self.reason)
+            response.raw_headers.append((REASON, phrase.encode("latin-1")))
+        return response
+
+
+def unauthorized(reason: str = "login failed") -> Refusal:
+    """Nobody we know, or a credential that does not hold."""
+    return Refusal(401, reason=reason, headers={"WWW-Authenticate": 'Basic realm="faasctl"'})
+
+
+def denied(method: str, path: str) -> Refusal:
+    """A login without the right to do this."""
+    return Refusal(403, f"Permission denied for {method} on path {path}")
+
+
+def missing(path: str) -> Refusal:
+    """There is no such name."""
+    return Refusal(404, f"Path not found: {path}")
+
+
+def trouble(text: str) -> Refusal:
+    """What dCache calls an internal problem."""
+    return Refusal(500, f"Internal problem: {text}", reason="Server Error")
+
+
+def url_path(path: str) -> str:
+    """``path`` as dCache writes it into redirects."""
+    return quote(path, safe="/+!$&'()*,;=:@~")
+
+
+def location_path(path: str) -> bytes:
+    """``path`` as a pool writes it into Location: escaped, but for letters beyond ASCII, which stay UTF-8."""
+    return "".join(character if ord(character) > 127 else url_path(character) for character in path).encode()
+
+
+def http_date(milliseconds: int) -> str:
+    """A moment (ms since the epoch) for Last-Modified."""
+    return email.utils.formatdate(milliseconds // 1000, usegmt=True)

@@ -1,0 +1,43 @@
+"""``python -m faasctl.local.openwhisk``: the host as the local stack starts it."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from eventflow.errors import FaasError
+from faasctl.local import lifeline
+from faasctl.local.openwhisk.auth import parse_identity
+from faasctl.local.openwhisk.serve import serve
+from faasctl.local.openwhisk.settings import Settings
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m faasctl.local.openwhisk", description=__doc__)
+    parser.add_argument("--port", type=int, default=0, help="0 takes a free one")
+    parser.add_argument("--auth", action="append", required=True, metavar="NS=UUID:KEY", help="a namespace and its key")
+    parser.add_argument("--dir", type=Path, help="where entities survive a restart")
+    parser.add_argument("--kinds", default="python:3.11,python:3.10", help="runtime kinds, the default one first")
+    parser.add_argument("--no-throttle", action="store_true", help="no limits per minute and none in flight")
+    options = parser.parse_args()
+    lifeline.watch()
+    kinds = tuple(options.kinds.split(","))
+    settings = Settings(kinds=kinds, default_kind=kinds[0], throttled=not options.no_throttle)
+    try:
+        serve(
+            port=options.port,
+            identities=[parse_identity(text) for text in options.auth],
+            directory=options.dir,
+            settings=settings,
+            ready=lambda port: print(json.dumps({"ready": True, "port": port}), flush=True),
+        )
+    except FaasError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

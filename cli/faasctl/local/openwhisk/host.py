@@ -1,0 +1,99 @@
+"""The host's parts, put together once."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Coroutine, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from faasctl.local.openwhisk.activations import Activation, ActivationStore
+from faasctl.local.openwhisk.auth import Authenticator, Identity
+from faasctl.local.openwhisk.entities import Package
+from faasctl.local.openwhisk.errors import PARAMETERS_NOT_ALLOWED, bad_request, forbidden
+from faasctl.local.openwhisk.invoke import Invoker, Order
+from faasctl.local.openwhisk.names import FullName
+from faasctl.local.openwhisk.resolve import Resolved, package_of, resolve
+from faasctl.local.openwhisk.sequence import Conveyor, merged
+from faasctl.local.openwhisk.settings import Settings
+from faasctl.local.openwhisk.store import Store
+from faasctl.local.openwhisk.throttle import Throttle
+
+Json = Any
+
+
+class Host:
+    """Everything that handlers need; owns the tasks that outlive a request."""
+
+    def __init__(self, settings: Settings, identities: Iterable[Identity], directory: Path | None = None) -> None:
+        self.settings = settings
+        self.authenticator = Authenticator(identities)
+        self.store = Store(directory)
+        self.activations = ActivationStore(settings)
+        self.throttle = Throttle(settings)
+        self.invoker = Invoker(settings, self.activations, self.throttle)
+        self._conveyor = Conveyor(settings, self.store, self.activations, self.invoker)
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    def spawn(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+        """Run something that no request waits for."""
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    def order(
+        self,
+        identity: Identity,
+        resolved: Resolved,
+        payload: Json,
+        transaction: str,
+        *,
+        received: float | None = None,
+    ) -> Order:
+        """An invocation of a resolved action; raises ApiError when the payload touches what is final."""
+        action = resolved.action
+        if isinstance(payload, Mapping) and not action.immutable.isdisjoint(payload):
+            raise bad_request(PARAMETERS_NOT_ALLOWED)
+        for component in action.exec.components or ():
+            self.entitled(identity, component)
+        return Order(
+            identity=identity,
+            action=action,
+            arguments=payload if action.exec.is_sequence else merged(action, payload),
+            transaction=transaction,
+            received=time.time() if received is None else received,
+            binding=resolved.binding,
+        )
+
+    def entitled(self, identity: Identity, action: FullName) -> None:
+        """Whether the caller may read or invoke an action: one of its own, or one in a shared package."""
+        if action.namespace != identity.namespace and not self.shared(action):
+            raise forbidden(str(action))
+
+    def shared(self, action: FullName) -> bool:
+        """Whether an action's package is published."""
+        if action.package is None:
+            return False
+        package = self.store.find(Package, package_of(action.path))
+        return package is not None and package.publish
+
+    def start(self, order: Order) -> asyncio.Task[Activation]:
+        """Begin an activation; it goes on even when nobody waits for it."""
+        return self.spawn(self._conveyor.run(order))
+
+    async def post(self, identity: Identity, action: FullName, arguments: Mapping[str, Json]) -> str:
+        """What a rule does: an invocation like any other, throttled, that nobody waits for; raises ApiError."""
+        self.throttle.check_invocation(identity.namespace)
+        self.entitled(identity, action)
+        order = self.order(identity, resolve(self.store, action), dict(arguments), "rule")
+        self.start(order)
+        return order.id
+
+    async def close(self) -> None:
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.invoker.pool.close()
+        self.store.close()

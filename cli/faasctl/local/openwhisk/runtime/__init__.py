@@ -1,0 +1,1 @@
+"""Action containers without containers: what the Go proxy and the Python launcher do, in processes."""

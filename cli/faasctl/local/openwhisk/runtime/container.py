@@ -1,0 +1,241 @@
+"""One action container: initialised once, then run again and again, one request at a time.
+
+Plays openwhisk-runtime-go's proxy (openwhisk/{actionProxy,initHandler,runHandler}.go, release 1.23@1.25.0) and
+the Python runtime's compile script; the texts and codes are theirs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import shutil
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+
+from faasctl.local.openwhisk.runtime.logs import SENTINEL
+from faasctl.local.openwhisk.runtime.process import ActionExited, ActionProcess
+from faasctl.local.openwhisk.runtime.unpack import BadCode, arrange, is_compiled, unpack
+
+PROXY_VERSION = "1.17.1"
+LAUNCHER = (Path(__file__).parent / "launcher.py").read_text()
+COMPILED = (Path(__file__).parent / "compiled.py").read_text()
+INTERPRETER = getattr(sys, "_base_executable", "") or sys.executable
+"""Outside of any virtual environment: an action must bring its packages along, as it must in production."""
+OFF_LOOP = 128 * 1024
+"""Bytes of code from which unpacking goes to a thread."""
+
+NOT_BUILT = "The action failed to generate or locate a binary. See logs for details."
+NOT_STARTED = "Cannot start action. Check logs for details."
+NOT_JSON = "The action did not return a dictionary or array."
+
+
+class Answer(NamedTuple):
+    """What the proxy answers: an HTTP status and a JSON line."""
+
+    status: int
+    body: bytes
+
+
+class Code(msgspec.Struct, frozen=True, kw_only=True):
+    """What an action container is initialised with; ``env`` as the proxy marshals it, all text."""
+
+    content: bytes
+    main: str = "main"
+    env: Mapping[str, str] = {}
+
+
+def refusal(status: int, text: str) -> Answer:
+    """The proxy's own errors: compact JSON and a newline (runHandler.go, sendError)."""
+    return Answer(status, json.dumps({"error": text}, ensure_ascii=False, separators=(",", ":")).encode() + b"\n")
+
+
+class Container:
+    """A folder and, once initialised, a process. Whoever holds it must send one request at a time."""
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        kind: str,
+        api_host: str,
+        stdout: Callable[[bytes], None],
+        stderr: Callable[[bytes], None],
+    ) -> None:
+        """``folder`` is the container's own; ``stdout`` and ``stderr`` get its output, sentinels included."""
+        self._folder = folder
+        self._image = image_of(kind)
+        self._stdout = stdout
+        self._stderr = stderr
+        self._number = 0
+        self._initialised = False
+        self._process: ActionProcess | None = None
+        self._environment = {
+            "__OW_API_HOST": api_host,
+            "__OW_EXECUTION_ENV": self._image,
+            "__OW_PROXY_VERSION": PROXY_VERSION,
+            "__OW_WAIT_FOR_ACK": "1",
+        }
+
+    @property
+    def pid(self) -> int | None:
+        """The action's process, if there is one and it lives."""
+        return self._process.pid if self.alive and self._process else None
+
+    @property
+    def alive(self) -> bool:
+        return self._process is not None and not self._process.exited.is_set()
+
+    async def init(self, code: Code) -> Answer:
+        """Unpack, check and start the action; a failed attempt may be repeated, its environment stays."""
+        if self._initialised:
+            return refusal(403, "Cannot initialize the action more than once.")
+        self._environment.update((name, value) for name, value in code.env.items() if name)
+        self._number += 1
+        binaries = self._folder / "action" / str(self._number) / "bin"
+        try:
+            if len(code.content) < OFF_LOOP:
+                compiled = self._build(code, binaries)
+            else:
+                compiled = await asyncio.to_thread(self._build, code, binaries)
+        except BadCode as error:
+            return self._fail(NOT_BUILT, str(error))
+        return await self._start(binaries, compiled=compiled)
+
+    async def run(self, body: bytes) -> Answer:
+        """Send one activation to the action; the body is passed on as it is, without its newlines."""
+        process = self._process
+        if process is None:
+            return refusal(500, "no action defined yet")
+        if process.exited.is_set():
+            return refusal(500, "command exited")
+        try:
+            line = await process.ask(body.replace(b"\n", b""))
+        except ActionExited:
+            self._end_of_output()
+            self._process = None
+            await process.close()
+            return refusal(400, "command exited")
+        self._end_of_output()
+        return Answer(200, line) if is_object_or_array(line) else refusal(502, NOT_JSON)
+
+    async def abort(self) -> None:
+        """Kill the action in the middle of what it does; the container is good for nothing afterwards."""
+        process, self._process = self._process, None
+        if process is not None:
+            await process.close()
+
+    async def destroy(self) -> None:
+        """Kill the action and all that it left, and remove its folder."""
+        await self.abort()
+        await asyncio.to_thread(shutil.rmtree, self._folder, ignore_errors=True)
+
+    def _build(self, code: Code, binaries: Path) -> bool:
+        path = code.env.get("PATH")
+        unpack(code.content, binaries)
+        if is_compiled(binaries):
+            return True
+        if path is not None and "/usr/local/bin" not in path.split(":"):
+            # The compile script is found through PATH too, and then by the distribution's python.
+            raise BadCode("ModuleNotFoundError: No module named 'virtualenv'")
+        arrange(binaries)
+        launcher = LAUNCHER.replace("from main__ import main as main", f"from main__ import {code.main} as main")
+        (binaries / "exec__.py").write_text(launcher)
+        (binaries / "exec").write_text("#!/bin/bash\nexec /usr/local/bin/python exec__.py\n")
+        (binaries / "exec").chmod(0o755)
+        (binaries / "exec.env").write_text(self._environment["__OW_EXECUTION_ENV"])
+        return False
+
+    async def _start(self, binaries: Path, *, compiled: bool) -> Answer:
+        try:
+            expected = (binaries / "exec.env").read_text().strip()
+        except OSError:
+            number = binaries.parent.name
+            return self._fail(NOT_STARTED, f"open ./action/{number}/bin/exec.env: no such file or directory")
+        if expected != self._image:
+            self._stdout(f"Expected exec.env should start with {self._image}\nActual value: {expected}".encode())
+            return self._fail(NOT_STARTED, "Execution environment version mismatch. See logs for details.")
+        environment = {
+            **self._environment,
+            "OLDPWD": "/",
+            "PWD": str(binaries),
+            "SHLVL": "0",
+            "PYTHONIOENCODING": "UTF-8",
+        }
+        argv = [INTERPRETER, "-s", "-c", COMPILED] if compiled else [INTERPRETER, "-s", "exec__.py"]
+        try:
+            process = ActionProcess(
+                argv, directory=binaries, environment=environment, stdout=self._stdout, stderr=self._stderr
+            )
+        except (OSError, ValueError):
+            return self._fail(NOT_STARTED, "command exited")
+        try:
+            if not compiled and await process.line() != b"checked\n":
+                raise ActionExited
+            ack = await process.line()
+        except ActionExited:
+            refused = process.rest().decode(errors="replace")
+            await process.close()
+            if refused:
+                return self._fail(NOT_BUILT, refused)
+            return self._fail(NOT_STARTED, "Command exited abruptly during initialization.")
+        except asyncio.CancelledError:
+            await process.close()
+            raise
+        why = bad_ack(ack)
+        if why:
+            await process.close()
+            return self._fail(NOT_STARTED, why)
+        self._process = process
+        self._initialised = True
+        return Answer(200, b'{"ok":true}\n')
+
+    def _fail(self, text: str, log: str) -> Answer:
+        self._stderr(log.encode() + b"\n")
+        self._end_of_output()
+        return refusal(502, text)
+
+    def _end_of_output(self) -> None:
+        self._stdout(SENTINEL)
+        self._stderr(SENTINEL)
+
+
+def image_of(kind: str) -> str:
+    """``python:3.11`` -> ``openwhisk/action-python-v3.11``, the OW_EXECUTION_ENV of Apache's images."""
+    return f"openwhisk/action-{kind.replace(':', '-v')}"
+
+
+def is_object_or_array(line: bytes) -> bool:
+    """What Go's json.Unmarshal takes for a map or a slice: also null, never NaN."""
+    text = line.strip(b" \t\r\n")
+    if text == b"null":
+        return True
+    if not text.startswith((b"{", b"[")):
+        return False
+    try:
+        msgspec.json.decode(text.decode(errors="replace"), type=list[msgspec.Raw] | dict[str, msgspec.Raw])
+    except (msgspec.MsgspecError, RecursionError):
+        with contextlib.suppress(ValueError, RecursionError):
+            json.loads(text, parse_constant=_refuse_constant)
+            return True
+        return False
+    return True
+
+
+def bad_ack(line: bytes) -> str:
+    """Why the launcher's first line is no acknowledgement; empty when it is one (executor.go, Start)."""
+    try:
+        ack: Any = json.loads(line)
+    except ValueError:
+        return "invalid character looking for beginning of value"
+    if not isinstance(ack, dict) or ack.get("ok") is not True:
+        return "The action did not initialize properly."
+    return ""
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(name)

@@ -1,0 +1,176 @@
+"""One container behind HTTP, as an action image is: POST /init and /run on a port.
+
+``python -m faasctl.local.openwhisk.runtime --port 8080`` stands in for ``docker run -p 8080:8080
+openwhisk/action-python-v3.11``: its stdout and stderr are the action's, sentinels included.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import json
+import sys
+import tempfile
+from collections.abc import Awaitable, Callable, MutableMapping
+from pathlib import Path
+from typing import Any
+
+from faasctl.local.openwhisk.runtime.container import Answer, Code, Container, refusal
+
+Scope = MutableMapping[str, Any]
+
+
+class BadInit(Exception):
+    """The body of /init is refused; carries the answer."""
+
+    def __init__(self, answer: Answer) -> None:
+        super().__init__(answer.body.decode())
+        self.answer = answer
+
+
+def code_of(body: bytes) -> Code:
+    """Decode the body of /init as Go's encoding/json would; raises BadInit (initHandler.go)."""
+    try:
+        request = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise BadInit(refusal(400, f"Error unmarshaling request: {error}")) from None
+    value = _field(request, "value", dict, {}, "initRequest")
+    where = "initBodyRequest.value"
+    code = _field(value, "code", str, "", where)
+    binary = _field(value, "binary", bool, False, where)
+    main = _field(value, "main", str, "", where)
+    env = _field(value, "env", dict, {}, where)
+    if not code:
+        raise BadInit(refusal(403, "Missing main/no code to execute."))
+    content = _decoded(code) if binary else code.encode("utf-8", "surrogatepass")
+    return Code(content=content, main=main or "main", env={name: marshalled(v) for name, v in env.items()})
+
+
+def marshalled(value: Any) -> str:
+    """A value of the init environment as text: texts stay, anything else as Go's json.Marshal writes it."""
+    if isinstance(value, str):
+        return value
+    text = json.dumps(_go_numbers(value), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+
+
+def _go_numbers(value: Any) -> Any:
+    """Go decodes every number as float64 and writes whole ones below 1e21 without a point."""
+    if isinstance(value, dict):
+        return {name: _go_numbers(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_go_numbers(item) for item in value]
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return value
+    number = float(value)
+    if number.is_integer() and abs(number) < 1e21:
+        return int(repr(number).split("e")[0].replace(".0", "")) if "e" not in repr(number) else _whole(number)
+    return _Float(number)
+
+
+def _whole(number: float) -> int:
+    """The shortest digits that name the float, padded with zeros: 12345678901234567890 -> 12345678901234567000."""
+    mantissa, exponent = repr(number).split("e")
+    digits = mantissa.replace(".", "")
+    fraction = len(mantissa.partition(".")[2])
+    return int(digits + "0" * (int(exponent) - fraction))
+
+
+class _Float(float):
+    def __repr__(self) -> str:
+        mantissa, _, exponent = float.__repr__(self).partition("e")
+        return f"{mantissa}e{int(exponent):+d}" if exponent else mantissa
+
+
+def _decoded(text: str) -> bytes:
+    stripped = text.replace("\n", "").replace("\r", "")
+    try:
+        return base64.b64decode(stripped, validate=True)
+    except (binascii.Error, ValueError):
+        allowed = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+        at = next((i for i, c in enumerate(text) if c not in allowed + "\r\n"), len(text))
+        raise BadInit(refusal(400, f"cannot decode the request: illegal base64 data at input byte {at}")) from None
+
+
+def _field(holder: Any, name: str, wanted: type, default: Any, where: str) -> Any:
+    """A field by its name in any case, the last one winning; null counts as absent."""
+    if holder is None:
+        return default
+    if not isinstance(holder, dict):
+        raise BadInit(refusal(400, f"Error unmarshaling request: {_mismatch(holder, where)}"))
+    found = default
+    for key, value in holder.items():
+        if key.lower() == name and value is not None:
+            if not isinstance(value, wanted):
+                raise BadInit(
+                    refusal(400, f"Error unmarshaling request: {_mismatch(value, f'{where}.{name}', wanted)}")
+                )
+            found = value
+    return found
+
+
+def _mismatch(value: Any, field: str, wanted: type = dict) -> str:
+    names = {dict: "object", list: "array", str: "string", bool: "bool", int: "number", float: "number"}
+    go = {str: "string", bool: "bool", dict: "map[string]interface {}"}
+    place = f"struct field {field} of type" if "." in field else "value of type"
+    return f"json: cannot unmarshal {names.get(type(value), 'null')} into Go {place} {go[wanted]}"
+
+
+class RuntimeApp:
+    """An ASGI application around one container: any method, any header; an unknown path is an empty 200."""
+
+    def __init__(self, container: Container) -> None:
+        self._container = container
+        self._turn = asyncio.Lock()
+
+    async def __call__(
+        self,
+        scope: Scope,
+        receive: Callable[[], Awaitable[Scope]],
+        send: Callable[[Scope], Awaitable[None]],
+    ) -> None:
+        if scope["type"] != "http":
+            return
+        body = bytearray()
+        more = True
+        while more:
+            message = await receive()
+            body += message.get("body", b"")
+            more = message.get("more_body", False)
+        answer = await asyncio.shield(asyncio.ensure_future(self._answer(scope["path"], bytes(body))))
+        headers = [(b"content-length", str(len(answer.body)).encode())]
+        if answer.body:
+            headers.append((b"content-type", b"application/json"))
+        await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+        await send({"type": "http.response.body", "body": answer.body})
+
+    async def _answer(self, path: str, body: bytes) -> Answer:
+        async with self._turn:
+            if path == "/run":
+                return await self._container.run(body)
+            if path == "/init":
+                try:
+                    return await self._container.init(code_of(body))
+                except BadInit as refused:
+                    return refused.answer
+            return Answer(200, b"")
+
+
+def container_for_stdout(folder: str, *, kind: str, api_host: str) -> Container:
+    """A container whose output goes to this process's own streams, as docker's would."""
+
+    def writer(stream: Any) -> Callable[[bytes], None]:
+        def write(chunk: bytes) -> None:
+            stream.write(chunk)
+            stream.flush()
+
+        return write
+
+    return Container(
+        Path(tempfile.mkdtemp(dir=folder)),
+        kind=kind,
+        api_host=api_host,
+        stdout=writer(sys.stdout.buffer),
+        stderr=writer(sys.stderr.buffer),
+    )

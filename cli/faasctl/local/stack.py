@@ -139,6 +139,7 @@ class Stack:
         openwhisk = start(
             "openwhisk",
             *("faasctl.local.openwhisk", "--port", "0", "--auth-file", str(openwhisk_keys), "--no-throttle"),
+            *("--kinds", interpreter_kind()),
             *("--dir", str(self.folder / "openwhisk")),
         )
         pool = start("pool", "faasctl.local.pool", "--dir", str(self.folder / "pool"), "--token-file", str(pool_token))

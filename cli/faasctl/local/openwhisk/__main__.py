@@ -17,13 +17,17 @@ from faasctl.local.openwhisk.settings import Settings
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m faasctl.local.openwhisk", description=__doc__)
     parser.add_argument("--port", type=int, default=0, help="0 takes a free one")
-    parser.add_argument("--auth", action="append", required=True, metavar="NS=UUID:KEY", help="a namespace and its key")
+    keys = parser.add_mutually_exclusive_group(required=True)
+    keys.add_argument("--auth", action="append", metavar="NS=UUID:KEY", help="a namespace and its key")
+    keys.add_argument("--auth-file", type=Path, help="the same as a file of JSON, {NS: UUID:KEY}")
     parser.add_argument("--dir", type=Path, help="where entities survive a restart")
     parser.add_argument("--kinds", default="python:3.11,python:3.10", help="runtime kinds, the default one first")
     parser.add_argument("--no-throttle", action="store_true", help="no limits per minute and none in flight")
     options = parser.parse_args()
     lifeline.watch()
     kinds = tuple(options.kinds.split(","))
+    if options.auth_file is not None:  # a command line stands in the process list
+        options.auth = [f"{name}={key}" for name, key in json.loads(options.auth_file.read_text()).items()]
     settings = Settings(kinds=kinds, default_kind=kinds[0], throttled=not options.no_throttle)
     try:
         serve(

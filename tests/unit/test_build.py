@@ -178,3 +178,9 @@ def test_python_that_does_not_parse_is_named_with_its_line(tmp_path: Path) -> No
         build_actions([action], Target.here(), tmp_path / "dist")
 
     assert caught.value.where.endswith("__main__.py:2")
+
+
+def test_a_package_takes_along_what_it_ships(tmp_path: Path) -> None:
+    main = tmp_path / "__main__.py"
+    main.write_text("from eventflow import job\n")
+    assert {"eventflow/job/__init__.py", "eventflow/job/runner.py"} <= needed_modules([main]).keys()

@@ -26,7 +26,8 @@ def package_roots() -> dict[str, Path]:
 def needed_modules(files: Iterable[Path], roots: dict[str, Path] | None = None) -> dict[str, Path]:
     """The modules of `PACKAGES` that ``files`` import, directly or through others: name in the zip -> file.
 
-    A package's ``__init__.py`` comes with each of its modules. Imports under ``if TYPE_CHECKING`` do not count.
+    A package's ``__init__.py`` comes with each of its modules, and the files beside it that its ``__shipped__`` lists.
+    Imports under ``if TYPE_CHECKING`` do not count.
     """
     roots = package_roots() if roots is None else roots
     found: dict[str, Path] = {}
@@ -40,6 +41,7 @@ def needed_modules(files: Iterable[Path], roots: dict[str, Path] | None = None) 
                     own = name.removesuffix(".py").removesuffix("/__init__")
                     inner = own if name.endswith("__init__.py") else own.rpartition("/")[0]
                     todo.append((source, inner.replace("/", ".")))
+                    found |= {f"{inner}/{data}": source.parent / data for data in _shipped(source)}
     return found
 
 
@@ -56,12 +58,22 @@ def _files_of(module: str, roots: dict[str, Path]) -> Iterator[tuple[str, Path]]
                 yield name, base / name
 
 
-def _imported(file: Path, package: str) -> Iterator[str]:
+def _shipped(file: Path) -> tuple[str, ...]:
+    for node in _parsed(file).body:
+        if isinstance(node, ast.Assign) and [ast.unparse(target) for target in node.targets] == ["__shipped__"]:
+            return tuple(ast.literal_eval(node.value))
+    return ()
+
+
+def _parsed(file: Path) -> ast.Module:
     try:
-        tree = ast.parse(file.read_text(encoding="utf-8"), filename=str(file))
+        return ast.parse(file.read_text(encoding="utf-8"), filename=str(file))
     except SyntaxError as error:
         raise BuildError(f"is no valid Python: {error.msg}", where=f"{file}:{error.lineno}") from None
-    stack: list[ast.AST] = [tree]
+
+
+def _imported(file: Path, package: str) -> Iterator[str]:
+    stack: list[ast.AST] = [_parsed(file)]
     while stack:
         node = stack.pop()
         if isinstance(node, ast.If) and _is_type_checking(node.test):

@@ -37,7 +37,8 @@ MAX_PARAMS_BYTES = 64 * 1024
 NAME_PATTERN = r"^[A-Za-z0-9_][A-Za-z0-9_-]{0,63}$"
 INPUT_PATTERN = r"^[A-Za-z_][A-Za-z0-9_]{0,31}$"
 _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}", re.ASCII)
-_PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
+_PLACEHOLDER = re.compile(r"\{([A-Za-z_][\w.]*)\}", re.ASCII)
+_RESERVED_CAPTURES = frozenset({"input", "inputs", "output"})
 
 Name = Annotated[str, Meta(pattern=NAME_PATTERN)]
 Bytes = Annotated[
@@ -243,7 +244,7 @@ def _check_run(function: Function) -> None:
 def _check_command(function: Function) -> None:
     if function.run.python is not None:
         raise SpecError("goes with main, not with command", key=("run", "python"))
-    known = ("input", "output", *(f"inputs.{name}" for name in function.inputs))
+    known = ["input", "output", *(f"inputs.{name}" for name in function.inputs), *sorted(_captured(function))]
     for i, word in enumerate(function.run.command):
         if "\0" in word or not word:
             raise SpecError("is empty or holds NUL", key=("run", "command", i))
@@ -272,8 +273,18 @@ def _check_resources(function: Function) -> None:
         raise SpecError(f"{needs.runtime} s is not between 1s and 30d", key=("resources", "runtime"), hint="as in 1h")
 
 
+def _captured(function: Function) -> frozenset[str]:
+    """What every pattern captures, and templates may therefore use."""
+    patterns = globs(function)
+    for i, glob in enumerate(patterns):
+        for name in sorted(glob.captures & _RESERVED_CAPTURES):
+            hint = "in run.command it means the local file or folder; choose another name"
+            raise SpecError(f"{{{name}}} cannot be captured", key=("when", "path", i), hint=hint)
+    return frozenset.intersection(*(glob.captures for glob in patterns))
+
+
 def _check_templates(function: Function) -> None:
-    captured = frozenset.intersection(*(glob.captures for glob in globs(function)))
+    captured = _captured(function)
     templates: dict[Key, str] = {("inputs", name): text for name, text in function.inputs.items()}
     if function.write is not None:
         templates[("write",)] = function.write

@@ -56,6 +56,7 @@ def test_sizes(text: object, size: int) -> None:
         ({"run": {}}, "run", "either main or command"),
         ({"run": {"main": "x.py", "command": ["./x"]}}, "run", "either main or command"),
         ({"run": {"command": ["./x", "{inptu}"]}}, "run.command[1]", "did you mean 'input'?"),
+        ({"path": "/raw/{input}"}, "when.path[0]", "choose another name"),
         ({"run": {"main": "x.py", "env": {"A": 1}}}, "run.env.A", "must be a string"),
         ({"run": {"main": "x.py", "backend": "slurm"}}, "run.backend", "slurm"),
         ({"run": {"main": "x.py", "backend": "openwhisk", "setup": "/s.sh"}}, "run.setup", "light function"),
@@ -139,6 +140,14 @@ def test_a_function_that_would_feed_itself_is_refused(path: str | list[str], wri
 )
 def test_a_function_that_cannot_feed_itself_is_accepted(path: str, write: str) -> None:
     assert make(path, write=write).write == write + "/"
+
+
+def test_a_command_may_use_captures_and_braces_of_its_own() -> None:
+    # given
+    command = ["./x", "{input}", "{inputs.c}", "{output}/{name}.out", "awk '{print $1} {} {{'"]
+
+    # then
+    assert make(run={"command": command}, inputs={"c": "/c"}).run.command == tuple(command)
 
 
 def test_a_light_function_need_not_write() -> None:

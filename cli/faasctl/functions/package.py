@@ -1,0 +1,62 @@
+"""A function's folder as the zip that is pushed: its files, its requirements, and nothing that changes by itself."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+
+from eventflow.function import Function
+from faasctl.build import BuildError, Target, vendor, zip_folder
+from faasctl.build.archive import megabytes
+from faasctl.functions.file import FILE_NAME
+
+LIMIT = 5 << 20
+"""Job code travels with every job; more belongs on CVMFS or into an image."""
+
+_WORKERS_GLIBC = 28
+"""Worker nodes run Enterprise Linux 8 or newer: wheels for glibc up to 2.28 work there."""
+
+_JOB_ONLY = b'''"""This function runs as a batch job: OpenWhisk only keeps its code."""
+
+
+def main(args):
+    return {"error": "this function runs as a batch job and cannot be invoked"}
+'''
+
+_NO_CONSTRAINTS = Path("/dev/null")
+
+
+class Package(msgspec.Struct, frozen=True):
+    """The zip of a function, and its SHA-256 as ``sha256:<hex>``."""
+
+    data: bytes
+    code: str
+
+
+def pack(folder: Path, function: Function, target: Target) -> Package:
+    """Zip a function's folder with its vendored requirements; the same input gives the same bytes.
+
+    Raises `BuildError`: links to outside of the folder, requirements without a wheel, more than `LIMIT` bytes.
+    """
+    requirements = folder / "requirements.txt"
+    vendored = vendor(requirements, target, constraints=_NO_CONSTRAINTS) if function.run.main else None
+    extra: Mapping[str, Path | bytes] = {}
+    if not (folder / "__main__.py").exists():
+        extra = {"__main__.py": _JOB_ONLY}
+    data = zip_folder(folder, vendored=vendored, extra=extra)
+    if len(data) > LIMIT:
+        raise BuildError(
+            f"the function's zip has {megabytes(len(data))}, and {megabytes(LIMIT)} is the most for job code",
+            where=str(folder / FILE_NAME),
+            hint="put large data and software on /cvmfs or into run.image, and remove what the job does not need",
+        )
+    return Package(data, "sha256:" + hashlib.sha256(data).hexdigest())
+
+
+def worker_target(function: Function) -> Target:
+    """What the function's requirements are vendored for: ``run.python`` on a worker node (Linux, x86_64)."""
+    tags = [f"manylinux_2_{minor}_x86_64" for minor in range(_WORKERS_GLIBC, 16, -1)]
+    return Target(function.run.python or "3.11", (*tags, "manylinux2014_x86_64"))

@@ -17,6 +17,7 @@ from faasctl.local.openwhisk.errors import (
     AUTHENTICATION_MISSING,
     CHALLENGE,
     ApiError,
+    not_found,
 )
 from faasctl.local.openwhisk.names import SEGMENT
 
@@ -56,7 +57,14 @@ def parse_identity(text: str) -> Identity:
 class Authenticator:
     def __init__(self, identities: Iterable[Identity]) -> None:
         self._by_uuid = {identity.uuid: identity for identity in identities}
-        self.namespaces = frozenset(identity.namespace for identity in self._by_uuid.values())
+        self._by_namespace = {identity.namespace: identity for identity in self._by_uuid.values()}
+
+    def owner(self, namespace: str) -> Identity:
+        """On whose account a namespace's web actions run; raises ApiError 404."""
+        identity = self._by_namespace.get(namespace)
+        if identity is None:
+            raise not_found()
+        return identity
 
     def authenticate(self, header: str | None) -> Identity:
         """The caller by its Authorization header; raises ApiError 401."""

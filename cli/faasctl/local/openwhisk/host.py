@@ -10,11 +10,11 @@ from typing import Any
 
 from faasctl.local.openwhisk.activations import Activation, ActivationStore
 from faasctl.local.openwhisk.auth import Authenticator, Identity
-from faasctl.local.openwhisk.entities import Package
-from faasctl.local.openwhisk.errors import PARAMETERS_NOT_ALLOWED, bad_request, forbidden
+from faasctl.local.openwhisk.entitlement import use_action, use_actions
+from faasctl.local.openwhisk.errors import PARAMETERS_NOT_ALLOWED, bad_request
 from faasctl.local.openwhisk.invoke import Invoker, Order
 from faasctl.local.openwhisk.names import FullName
-from faasctl.local.openwhisk.resolve import Resolved, package_of, resolve
+from faasctl.local.openwhisk.resolve import Resolved, resolve
 from faasctl.local.openwhisk.sequence import Conveyor, merged
 from faasctl.local.openwhisk.settings import Settings
 from faasctl.local.openwhisk.store import Store
@@ -51,13 +51,16 @@ class Host:
         transaction: str,
         *,
         received: float | None = None,
+        trusted: bool = False,
     ) -> Order:
-        """An invocation of a resolved action; raises ApiError when the payload touches what is final."""
+        """An invocation of a resolved action; raises ApiError when the payload touches what is final.
+
+        A ``trusted`` payload has been looked at already.
+        """
         action = resolved.action
-        if isinstance(payload, Mapping) and not action.immutable.isdisjoint(payload):
+        if isinstance(payload, Mapping) and not trusted and not action.immutable.isdisjoint(payload):
             raise bad_request(PARAMETERS_NOT_ALLOWED)
-        for component in action.exec.components or ():
-            self.entitled(identity, component)
+        use_actions(self.store, identity.namespace, action.exec.components or ())
         return Order(
             identity=identity,
             action=action,
@@ -67,18 +70,6 @@ class Host:
             binding=resolved.binding,
         )
 
-    def entitled(self, identity: Identity, action: FullName) -> None:
-        """Whether the caller may read or invoke an action: one of its own, or one in a shared package."""
-        if action.namespace != identity.namespace and not self.shared(action):
-            raise forbidden(str(action))
-
-    def shared(self, action: FullName) -> bool:
-        """Whether an action's package is published."""
-        if action.package is None:
-            return False
-        package = self.store.find(Package, package_of(action.path))
-        return package is not None and package.publish
-
     def start(self, order: Order) -> asyncio.Task[Activation]:
         """Begin an activation; it goes on even when nobody waits for it."""
         return self.spawn(self._conveyor.run(order))
@@ -86,7 +77,7 @@ class Host:
     async def post(self, identity: Identity, action: FullName, arguments: Mapping[str, Json]) -> str:
         """What a rule does: an invocation like any other, throttled, that nobody waits for; raises ApiError."""
         self.throttle.check_invocation(identity.namespace)
-        self.entitled(identity, action)
+        use_action(self.store, identity.namespace, action)
         order = self.order(identity, resolve(self.store, action), dict(arguments), "rule")
         self.start(order)
         return order.id

@@ -49,6 +49,11 @@ class Call:
             pairs.setdefault(name, value)
         return pairs
 
+    @property
+    def seen_headers(self) -> dict[str, str]:
+        """The headers as functions see them: Pekko keeps those of the body apart."""
+        return {h.name: h.value for h in self.headers if h.name not in ("content-type", "content-length")}
+
     def header(self, name: str) -> str | None:
         """The first header of that (lower-case) name."""
         return next((header.value for header in self.headers if header.name == name), None)

@@ -20,11 +20,12 @@ from faasctl.local.openwhisk.entities import (
     Parameters,
     Version,
 )
-from faasctl.local.openwhisk.errors import bad_request, conflict, forbidden, malformed_query, too_large
+from faasctl.local.openwhisk.entitlement import own, read_package, use_action, use_actions
+from faasctl.local.openwhisk.errors import bad_request, conflict, malformed_query, too_large
 from faasctl.local.openwhisk.host import Host
 from faasctl.local.openwhisk.http import Reply
 from faasctl.local.openwhisk.names import FullName
-from faasctl.local.openwhisk.resolve import check_sequence, package_of, resolve, resolve_name
+from faasctl.local.openwhisk.resolve import check_sequence, package_of, resolve
 from faasctl.local.openwhisk.settings import Range, Settings
 
 ACTIVATION_ID = "x-openwhisk-activation-id"
@@ -38,13 +39,14 @@ def list_all(host: Host, request: Request, namespace: str) -> Reply:
 
 def list_package(host: Host, request: Request, package: FullName) -> Reply:
     """The actions of one package, or of the one that a binding stands for."""
+    read_package(host.store, request.identity.namespace, package)
     found = host.store.get(Package, package)
     path = str(found.binding) if found.binding else str(package)
     return _list(host, request, path, within=False)
 
 
 def get(host: Host, request: Request, name: FullName) -> Reply:
-    _entitled(host, request, name)
+    use_action(host.store, request.identity.namespace, name)
     code = boolean(request.call, "code", default=True)
     action, binding = resolve(host.store, name)
     return Reply(200, action.document(code=code, binding=binding))
@@ -59,8 +61,8 @@ def put(host: Host, request: Request, name: FullName) -> Reply:
     overwrite = boolean(request.call, "overwrite")
     change = reader.action(content)
     _check_limits(host.settings, change)
-    for component in (change.exec.components or ()) if change.exec else ():
-        host.entitled(request.identity, component)
+    if change.exec is not None:
+        use_actions(host.store, request.identity.namespace, change.exec.components or ())
     old = host.store.find(Action, name)
     if old is not None and not overwrite:
         raise conflict("resource already exists")
@@ -85,7 +87,7 @@ def delete(host: Host, request: Request, name: FullName) -> Reply:
 async def invoke(host: Host, request: Request, name: FullName) -> Reply:
     """POST: at once with 202, or with the result when it comes within the wait."""
     host.throttle.check_invocation(request.identity.namespace)
-    _entitled(host, request, name)
+    use_action(host.store, request.identity.namespace, name)
     if len(request.call.body) > host.settings.payload_size:
         raise too_large("Request", len(request.call.body), host.settings.payload_size)
     blocking = boolean(request.call, "blocking")
@@ -134,18 +136,9 @@ def _list(host: Host, request: Request, path: str, *, within: bool) -> Reply:
     return Reply(200, [action.summary for action in page.of(actions)])
 
 
-def _entitled(host: Host, request: Request, name: FullName) -> None:
-    """To read or to invoke: one's own, and what a shared package or a binding to one holds."""
-    if name.namespace != request.identity.namespace and not host.shared(name):
-        raise forbidden(str(name))
-    if name.package is not None:
-        host.entitled(request.identity, resolve_name(host.store, name))
-
-
 def _own(host: Host, request: Request, name: FullName) -> None:
     """To write: one's own, and not through a binding."""
-    if name.namespace != request.identity.namespace:
-        raise forbidden(str(name))
+    own(request.identity.namespace, name)
     if name.package is not None and host.store.get(Package, package_of(name.path)).binding:
         raise bad_request(NOT_ON_BINDING)
 

@@ -9,7 +9,8 @@ from faasctl.local.openwhisk.api.query import Page, boolean
 from faasctl.local.openwhisk.api.request import Request
 from faasctl.local.openwhisk.bodies import PackagePut, Reader
 from faasctl.local.openwhisk.entities import Action, Document, Package, Parameter, Parameters, Version
-from faasctl.local.openwhisk.errors import ApiError, bad_request, conflict, forbidden
+from faasctl.local.openwhisk.entitlement import own, read_package
+from faasctl.local.openwhisk.errors import ApiError, bad_request, conflict
 from faasctl.local.openwhisk.host import Host
 from faasctl.local.openwhisk.http import Reply
 from faasctl.local.openwhisk.names import FullName
@@ -32,11 +33,14 @@ def list_all(host: Host, request: Request, namespace: str) -> Reply:
 
 def get(host: Host, request: Request, name: FullName) -> Reply:
     """With its actions and feeds; a binding shows the provider's."""
-    package = _readable(host, request, name)
     try:
-        actions_of = provider(host.store, package)
+        read_package(host.store, request.identity.namespace, name)
     except ApiError as error:
-        raise _missing(name) if error.status == 404 else error from None
+        if error.status != 404:
+            raise
+        raise ApiError(404, f"The requested resource '{name}' does not exist.") from None
+    package = host.store.get(Package, name)
+    actions_of = provider(host.store, package)
     merged = msgspec.structs.replace(package, parameters=package_parameters(host.store, package))
     actions = host.store.list(Action, str(actions_of.full_name), within=False)
     feeds = [action for action in actions if action.annotations.get("feed") is not None]
@@ -48,8 +52,7 @@ def get(host: Host, request: Request, name: FullName) -> Reply:
 
 
 def put(host: Host, request: Request, name: FullName) -> Reply:
-    if name.namespace != request.identity.namespace:
-        raise forbidden(str(name))
+    own(request.identity.namespace, name)
     content = spray.body(request.call)
     reader = Reader(host.settings, request.identity.namespace)
     reader.check_sizes(content)
@@ -70,8 +73,7 @@ def put(host: Host, request: Request, name: FullName) -> Reply:
 
 
 def delete(host: Host, request: Request, name: FullName) -> Reply:
-    if name.namespace != request.identity.namespace:
-        raise forbidden(str(name))
+    own(request.identity.namespace, name)
     force = boolean(request.call, "force")
     package = host.store.get(Package, name)
     contents = [] if package.binding else host.store.list(Action, str(name), within=False)
@@ -119,29 +121,15 @@ def _row(action: Action) -> Document:
     }
 
 
-def _readable(host: Host, request: Request, name: FullName) -> Package:
-    package = host.store.find(Package, name)
-    own = name.namespace == request.identity.namespace
-    if package is None:
-        raise _missing(name) if own else forbidden(str(name))
-    if not own and not package.publish:
-        raise forbidden(str(name))
-    return package
-
-
-def _missing(name: FullName) -> ApiError:
-    return ApiError(404, f"The requested resource '{name}' does not exist.")
-
-
 def _check_readable(host: Host, request: Request, binding: FullName) -> None:
     try:
-        package = host.store.find(Package, binding)
-    except ApiError:
-        raise conflict("Cannot bind to a resource that is not a package.") from None
-    if package is None:
-        raise bad_request(NO_PROVIDER)
-    if binding.namespace != request.identity.namespace and not package.publish:
-        raise forbidden(str(binding))
+        read_package(host.store, request.identity.namespace, binding)
+    except ApiError as error:
+        if error.status == 404:
+            raise bad_request(NO_PROVIDER) from None
+        if error.status == 409:
+            raise conflict("Cannot bind to a resource that is not a package.") from None
+        raise
 
 
 def _check_provider(host: Host, binding: FullName) -> None:

@@ -9,7 +9,8 @@ from faasctl.local.openwhisk.api.query import Page, boolean
 from faasctl.local.openwhisk.api.request import Request
 from faasctl.local.openwhisk.bodies import Reader, RulePut, read_status
 from faasctl.local.openwhisk.entities import Action, Parameters, ReducedRule, Rule, Trigger, Version
-from faasctl.local.openwhisk.errors import ApiError, bad_request, conflict, forbidden, too_large
+from faasctl.local.openwhisk.entitlement import own, use_action
+from faasctl.local.openwhisk.errors import ApiError, bad_request, conflict, too_large
 from faasctl.local.openwhisk.host import Host
 from faasctl.local.openwhisk.http import TEXT, Reply
 from faasctl.local.openwhisk.names import FullName
@@ -29,23 +30,22 @@ def list_all(host: Host, request: Request, namespace: str) -> Reply:
 
 
 def get(host: Host, request: Request, name: FullName) -> Reply:
-    _own(request, name)
+    own(request.identity.namespace, name)
     rule = host.store.get(Rule, name)
     return Reply(200, rule.document(_status(host.store, rule)))
 
 
 def put(host: Host, request: Request, name: FullName) -> Reply:
-    _own(request, name)
+    own(request.identity.namespace, name)
     content = spray.body(request.call)
     reader = Reader(host.settings, request.identity.namespace)
     reader.check_sizes(content)
     overwrite = boolean(request.call, "overwrite")
     change = reader.rule(content)
-    for action in [change.action] if change.action else []:
-        if action.namespace != request.identity.namespace and not host.shared(action):
-            raise forbidden(str(action))
-    for trigger in [change.trigger] if change.trigger else []:
-        _own(request, trigger)
+    if change.trigger is not None:
+        own(request.identity.namespace, change.trigger)
+    if change.action is not None:
+        use_action(host.store, request.identity.namespace, change.action)
     old = host.store.find(Rule, name)
     if old is not None and not overwrite:
         raise conflict("resource already exists")
@@ -55,7 +55,7 @@ def put(host: Host, request: Request, name: FullName) -> Reply:
 
 def post(host: Host, request: Request, name: FullName) -> Reply:
     """Switch it on or off."""
-    _own(request, name)
+    own(request.identity.namespace, name)
     if len(request.call.body) > host.settings.payload_size:
         raise too_large("Request", len(request.call.body), host.settings.payload_size)
     status = read_status(spray.body(request.call))
@@ -69,18 +69,13 @@ def post(host: Host, request: Request, name: FullName) -> Reply:
 
 
 def delete(host: Host, request: Request, name: FullName) -> Reply:
-    _own(request, name)
+    own(request.identity.namespace, name)
     rule = host.store.get(Rule, name)
     trigger = _trigger(host.store, rule.trigger)
     if trigger is not None:
         host.store.link(trigger.with_rule(name, None))
     host.store.delete(rule)
     return Reply(200, rule.document(INACTIVE))
-
-
-def _own(request: Request, name: FullName) -> None:
-    if name.namespace != request.identity.namespace:
-        raise forbidden(str(name))
 
 
 def _trigger(store: Store, name: FullName) -> Trigger | None:

@@ -10,7 +10,8 @@ from faasctl.local.openwhisk.api.query import Page, boolean
 from faasctl.local.openwhisk.api.request import Request
 from faasctl.local.openwhisk.bodies import Reader, TriggerPut
 from faasctl.local.openwhisk.entities import Parameters, Trigger, Version
-from faasctl.local.openwhisk.errors import bad_request, conflict, forbidden, too_large
+from faasctl.local.openwhisk.entitlement import own
+from faasctl.local.openwhisk.errors import bad_request, conflict, too_large
 from faasctl.local.openwhisk.fire import active, fire
 from faasctl.local.openwhisk.host import Host
 from faasctl.local.openwhisk.http import Reply
@@ -26,12 +27,12 @@ def list_all(host: Host, request: Request, namespace: str) -> Reply:
 
 
 def get(host: Host, request: Request, name: FullName) -> Reply:
-    _own(request, name)
+    own(request.identity.namespace, name)
     return Reply(200, host.store.get(Trigger, name).document)
 
 
 def put(host: Host, request: Request, name: FullName) -> Reply:
-    _own(request, name)
+    own(request.identity.namespace, name)
     content = spray.body(request.call)
     reader = Reader(host.settings, request.identity.namespace)
     reader.check_sizes(content)
@@ -46,7 +47,7 @@ def put(host: Host, request: Request, name: FullName) -> Reply:
 
 def delete(host: Host, request: Request, name: FullName) -> Reply:
     """Its rules stay, without a trigger."""
-    _own(request, name)
+    own(request.identity.namespace, name)
     trigger = host.store.get(Trigger, name)
     host.store.delete(trigger)
     return Reply(200, trigger.document)
@@ -55,7 +56,7 @@ def delete(host: Host, request: Request, name: FullName) -> Reply:
 async def post(host: Host, request: Request, name: FullName) -> Reply:
     """Fire: 204 and no record when no rule is active, else 202 before any action has run."""
     host.throttle.check_fire(request.identity.namespace)
-    _own(request, name)
+    own(request.identity.namespace, name)
     if len(request.call.body) > host.settings.payload_size:
         raise too_large("Request", len(request.call.body), host.settings.payload_size)
     payload = spray.optional_object(request.call)
@@ -63,14 +64,9 @@ async def post(host: Host, request: Request, name: FullName) -> Reply:
     if not active(trigger):
         return Reply(204, None)
     activation_id = new_activation_id()
-    headers = {header.name: header.value for header in request.call.headers}
+    headers = request.call.seen_headers
     host.spawn(fire(activation_id, request.identity, trigger, headers, payload, host.post, host.activations))
     return Reply(202, {"activationId": activation_id}, headers={ACTIVATION_ID: activation_id})
-
-
-def _own(request: Request, name: FullName) -> None:
-    if name.namespace != request.identity.namespace:
-        raise forbidden(str(name))
 
 
 def _created(name: FullName, change: TriggerPut) -> Trigger:

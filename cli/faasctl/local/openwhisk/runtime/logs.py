@@ -8,6 +8,8 @@ from typing import NamedTuple
 SENTINEL = b"XXX_THE_END_OF_A_WHISK_ACTIVATION_XXX\n"
 """Ends each activation's output on both streams (openwhisk-runtime-go, executor.go)."""
 
+END = SENTINEL.decode().rstrip()
+
 
 class LogLine(NamedTuple):
     """``when`` in seconds since the epoch; ``text`` without its newline."""
@@ -44,7 +46,7 @@ class LogStream:
             self._chunks.append((when, chunk))
 
     def take(self) -> list[LogLine]:
-        """The lines since the last take; an unfinished last line counts as one."""
+        """The lines since the last take; an unfinished last line counts as one, sentinels as none."""
         lines: list[LogLine] = []
         rest = b""
         since = 0.0
@@ -57,6 +59,7 @@ class LogStream:
                 since = when
         if rest:
             lines.append(LogLine(since, self._name, rest.decode("utf-8", "replace")))
+        lines = [line._replace(text=line.text.removesuffix(END)) for line in lines if line.text != END]
         self._chunks.clear()
         self._kept = 0
         self.truncated = False

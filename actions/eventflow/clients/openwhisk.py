@@ -181,9 +181,7 @@ class OpenWhisk:
         query: Mapping[str, str | int],
         body: Mapping[str, Any] | bytes | None,
     ) -> requests.Response:
-        content: dict[str, Any] = (
-            {"data": body} if isinstance(body, bytes) else {"json": body} if body is not None else {}
-        )
+        content = body if isinstance(body, bytes | None) else msgspec.json.encode(body)
         try:
             return self._session.request(
                 method,

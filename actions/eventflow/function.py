@@ -41,27 +41,20 @@ _PLACEHOLDER = re.compile(r"\{([A-Za-z_][\w.]*)\}", re.ASCII)
 _RESERVED_CAPTURES = frozenset({"input", "inputs", "output"})
 
 Name = Annotated[str, Meta(pattern=NAME_PATTERN)]
-Bytes = Annotated[
-    int, Meta(extra_json_schema={"type": ["integer", "string"], "pattern": SIZE_PATTERN, "examples": ["2GB"]})
-]
-Seconds = Annotated[
-    int,
-    Meta(extra_json_schema={"type": ["integer", "string"], "pattern": DURATION_PATTERN, "examples": ["1h"]}),
-]
+ALSO = "x-also"
+"""In the JSON schema: what a person may write instead, before it is brought into its plain form."""
+
+Bytes = Annotated[int, Meta(extra_json_schema={ALSO: {"type": "string", "pattern": SIZE_PATTERN}})]
+Disk = Annotated[int, Meta(extra_json_schema={ALSO: {"type": "string", "pattern": f"^auto$|{SIZE_PATTERN}"}})]
+Seconds = Annotated[int, Meta(extra_json_schema={ALSO: {"type": "string", "pattern": DURATION_PATTERN}})]
+Paths = Annotated[tuple[str, ...], Meta(min_length=1, max_length=16, extra_json_schema={ALSO: {"type": "string"}})]
 
 
 class When(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Which events fire the function: their type, path (any of the patterns) and conditions on their data."""
 
     type: Annotated[str, Meta(min_length=1, max_length=128)] = "storage.written"
-    path: Annotated[
-        tuple[str, ...],
-        Meta(
-            min_length=1,
-            max_length=16,
-            extra_json_schema={"type": ["array", "string"], "examples": ["/pnfs/belle/{run}/*.root"]},
-        ),
-    ]
+    path: Paths
     where: dict[str, Any] = {}
 
 
@@ -69,7 +62,8 @@ class Run(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     """What is run: ``main`` (a Python file with ``main(event)``) or ``command``, perhaps in an ``image``.
 
     ``backend`` is ``htcondor`` (a job) or ``openwhisk`` (a light function, invoked in place); ``python`` is the
-    worker's version that requirements are vendored for; ``setup`` a shell script that is sourced before.
+    version that it needs on the worker, and that requirements are vendored for (``None``: the worker's own);
+    ``setup`` a shell script that is sourced before.
     """
 
     backend: Literal["htcondor", "openwhisk"] = "htcondor"
@@ -87,7 +81,7 @@ class Resources(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
     cpus: Annotated[int, Meta(ge=1, le=1024)] = 1
     memory: Bytes = 2 * 10**9
-    disk: Bytes | None = None
+    disk: Disk | None = None
     runtime: Seconds = 3600
     gpus: Annotated[int, Meta(ge=0, le=64)] = 0
 
@@ -183,9 +177,6 @@ def _with_plain_values(source: Mapping[str, Any]) -> dict[str, Any]:
     convert_at(plain, ("resources", "disk"), lambda v, key: None if v in (None, "auto") else size(v, key))
     convert_at(plain, ("run", "python"), _python_version)
     convert_at(plain, ("write",), lambda value, _: value.rstrip("/") + "/" if isinstance(value, str) else value)
-    run = plain["run"]
-    if run.get("main") is not None and run.get("python") is None and run.get("image") is None:
-        run["python"] = "3.11"
     return plain
 
 

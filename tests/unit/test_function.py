@@ -28,7 +28,6 @@ def test_sizes_durations_and_paths_become_plain_values() -> None:
     assert found.resources.runtime == 5400
     assert found.when.path == ("/raw/{run}/{name}.root",)
     assert found.write == "/out/{run}/"
-    assert found.run.python == "3.11"
     assert found.full_name == "belle.calibrate"
 
 

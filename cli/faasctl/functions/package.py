@@ -19,6 +19,9 @@ LIMIT = 5 << 20
 _WORKERS_GLIBC = 28
 """Worker nodes run Enterprise Linux 8 or newer: wheels for glibc up to 2.28 work there."""
 
+_ANY = "3.11"
+"""Where there are no requirements, no version matters."""
+
 _JOB_ONLY = b'''"""This function runs as a batch job: OpenWhisk only keeps its code."""
 
 
@@ -56,7 +59,16 @@ def pack(folder: Path, function: Function, target: Target) -> Package:
     return Package(data, "sha256:" + hashlib.sha256(data).hexdigest())
 
 
-def worker_target(function: Function) -> Target:
-    """What the function's requirements are vendored for: ``run.python`` on a worker node (Linux, x86_64)."""
+def worker_target(folder: Path, function: Function) -> Target:
+    """What the function's requirements are vendored for: ``run.python`` on a worker node (Linux, x86_64).
+
+    Raises `BuildError` when there are requirements and ``run.python`` does not say for which Python.
+    """
+    if function.run.python is None and (folder / "requirements.txt").exists() and function.run.main:
+        raise BuildError(
+            "requirements.txt needs run.python: packages are made for one version of Python",
+            where=str(folder / FILE_NAME),
+            hint='write under run: python: "3.11", the version on the worker nodes',
+        )
     tags = [f"manylinux_2_{minor}_x86_64" for minor in range(_WORKERS_GLIBC, 16, -1)]
-    return Target(function.run.python or "3.11", (*tags, "manylinux2014_x86_64"))
+    return Target(function.run.python or _ANY, (*tags, "manylinux2014_x86_64"))

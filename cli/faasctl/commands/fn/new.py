@@ -33,8 +33,8 @@ when: # a file was written that matches:
   #   size: [{{numeric: [">", 0]}}]
 
 run:
-  main: {module}.py # main(event) in it; packages go into requirements.txt beside it
-  python: "3.11" # the workers'
+  main: {module}.py # main(event) in it
+  # python: "3.11" # what it needs on the workers; must be given with a requirements.txt
 
 params: {{}} # given to main as event["params"]
 

@@ -42,7 +42,7 @@ def command(folder: Path, env: Environment, output: str) -> None:
     """
     function = load(folder)
     _check(folder, function, env)
-    target = Target.here() if env.openwhisk.runs_here else worker_target(function)
+    target = Target.here() if env.openwhisk.runs_here else worker_target(folder, function)
     package = pack(folder, function, target)
     pushed = registry.push(
         open_registry(env),

@@ -63,11 +63,12 @@ def command(
     if path and event_file:
         raise UsageError("--path and --event both say what FILE stands for", hint="give one of them")
     function = load(folder)
+    named = _named(inputs, function)
     for finding in check_code(folder, function):
         click.echo(text(finding), err=True)
     _say_differences(function)
     event = _event(event_file) if event_file else rehearsal.event_for(function, file, path)
-    outcome = rehearsal.run(folder, function, event, file, _named(inputs, function), output_dir)
+    outcome = rehearsal.run(folder, function, event, file, named, output_dir)
     if output == "json":
         click.echo(json.dumps(msgspec.to_builtins(outcome), indent=2))
     else:

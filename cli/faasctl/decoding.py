@@ -16,7 +16,12 @@ T = TypeVar("T", bound=msgspec.Struct)
 Hook = Callable[[type, Any], Any]
 
 
-def decode(tree: Any, model: type[T], hook: Hook) -> T:
+def no_hook(kind: type, value: Any) -> Any:
+    """For models that hold nothing but what msgspec knows."""
+    raise NotImplementedError(kind)
+
+
+def decode(tree: Any, model: type[T], hook: Hook = no_hook) -> T:
     """Decode ``tree`` as ``model``; ``hook`` makes the types msgspec does not know. Raises `SpecError`."""
     _check(tree, model, (), hook)
     return msgspec.convert(tree, model, dec_hook=hook)

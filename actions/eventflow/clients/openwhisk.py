@@ -157,6 +157,10 @@ class OpenWhisk:
             raise self._refusal(response, answer, where)
         return str(answer["activationId"])
 
+    def own_namespace(self) -> str:
+        """The namespace that the key belongs to."""
+        return str(self._call("GET", "/api/v1/namespaces", {})[0])
+
     def activation(self, activation_id: str) -> dict[str, Any] | None:
         """An activation's record, or ``None`` while it is not stored yet."""
         try:
@@ -219,6 +223,8 @@ class OpenWhisk:
 
 def _decode(response: requests.Response, where: str) -> Any:
     if not response.content:
+        return {}
+    if response.status_code == 200 and response.content == b"OK":  # the answer to a rule's change of state
         return {}
     try:
         return response.json()

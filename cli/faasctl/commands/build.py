@@ -8,8 +8,9 @@ from pathlib import Path
 import click
 
 from faasctl import bundle, environment
-from faasctl.build import Target, build_actions
+from faasctl.build import build_actions
 from faasctl.build.archive import megabytes
+from faasctl.deploy.sources import target_of
 from faasctl.environment import variables
 from faasctl.options import env_options, output
 
@@ -44,8 +45,3 @@ def command(environment_name: str | Path, output_dir: Path, output: str) -> None
         return
     for action in built:
         click.echo(f"{action.name:<16} {megabytes(action.size):>8}  sha256:{action.sha256}  {action.path}")
-
-
-def target_of(env: environment.Environment) -> Target:
-    """What the environment's actions are built for."""
-    return Target.here() if env.openwhisk.runs_here else Target.of_kind(env.openwhisk.kind)

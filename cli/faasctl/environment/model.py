@@ -12,18 +12,14 @@ import msgspec
 from faasctl.environment.secret import Secret
 
 
-class Part(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A section of the environment file."""
-
-
-class Account(Part, frozen=True, kw_only=True):
+class Account(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """An OpenWhisk namespace and the key that owns it (``uuid:key``)."""
 
     namespace: str
     auth: Secret
 
 
-class OpenWhiskSite(Part, frozen=True, kw_only=True):
+class OpenWhiskSite(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """An OpenWhisk installation: the pipeline lives in ``platform``, the users' functions in ``functions``.
 
     ``apihost`` is a URL; ``ca`` a file with CA certificates, ``None`` for the system's; ``kind`` the runtime of
@@ -39,7 +35,7 @@ class OpenWhiskSite(Part, frozen=True, kw_only=True):
     runs_here: bool = False
 
 
-class KafkaSecurity(Part, frozen=True, kw_only=True):
+class KafkaSecurity(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How to reach the brokers, in librdkafka's words (``security.protocol``, ``sasl.mechanism``)."""
 
     protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
@@ -49,14 +45,14 @@ class KafkaSecurity(Part, frozen=True, kw_only=True):
     ca: str | None = None
 
 
-class Topic(Part, frozen=True, kw_only=True):
+class Topic(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A topic that events come from: which storage instance writes it, and in which format."""
 
     instance: str
     format: Literal["dcache", "cloudevents"] = "dcache"
 
 
-class Registrations(Part, frozen=True, kw_only=True):
+class Registrations(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Where the feed keeps its registrations: a compacted topic shared by all its replicas, or files in a
     directory (for the local stack, whose broker forgets). Exactly one of the two."""
 
@@ -64,7 +60,7 @@ class Registrations(Part, frozen=True, kw_only=True):
     directory: str | None = None
 
 
-class Kafka(Part, frozen=True, kw_only=True):
+class Kafka(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The brokers, the topics with events, and the feed's own topics.
 
     ``api_version`` pins the protocol version for brokers that announce none properly (librdkafka's mock cluster).
@@ -79,21 +75,21 @@ class Kafka(Part, frozen=True, kw_only=True):
     dead_letters: str = "faas.dead-letters"
 
 
-class Basic(Part, frozen=True, kw_only=True):
+class Basic(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A storage account with a password."""
 
     username: str
     password: Secret
 
 
-class Certificate(Part, frozen=True, kw_only=True):
+class Certificate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """An X.509 client certificate: two PEM files."""
 
     cert: str
     key: str
 
 
-class Credential(Part, frozen=True, kw_only=True):
+class Credential(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What the platform asks a storage for tokens with: exactly one of basic, bearer, x509.
 
     ``identity`` is the user name that the storage maps it to, where that is not the basic user name: files that this
@@ -107,10 +103,11 @@ class Credential(Part, frozen=True, kw_only=True):
     x509: Certificate | None = None
 
 
-class Storage(Part, frozen=True, kw_only=True):
+class Storage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A storage: the path prefixes it holds, its doors for reading and writing, and who asks it for tokens.
 
     ``subnets`` are the worker nodes' networks; tokens are bound to them where the storage can (dCache).
+    ``identities`` are the users that the storage knows the platform's jobs as, besides those of its passwords.
     """
 
     name: str
@@ -121,16 +118,21 @@ class Storage(Part, frozen=True, kw_only=True):
     ca: str | None = None
     credentials: dict[str, Credential]
     subnets: tuple[str, ...] = ()
+    identities: tuple[str, ...] = ()
 
 
-class ProcessPool(Part, frozen=True, kw_only=True, tag_field="kind", tag="process"):
+class ProcessPool(
+    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind", tag="process"
+):
     """The local stack's pool: processes on this machine behind a small HTTP interface."""
 
     url: str
     token: Secret
 
 
-class HTCondorPool(Part, frozen=True, kw_only=True, tag_field="kind", tag="htcondor"):
+class HTCondorPool(
+    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind", tag="htcondor"
+):
     """An HTCondor pool: where its collector is, the schedds that take jobs, and the IDTOKEN to submit with."""
 
     collector: str
@@ -139,7 +141,7 @@ class HTCondorPool(Part, frozen=True, kw_only=True, tag_field="kind", tag="htcon
     trust_domain: str | None = None
 
 
-class Keys(Part, frozen=True, kw_only=True):
+class Keys(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The platform's own keys, base64 of 32 bytes each: ``seal`` hides tokens between actions, ``submit`` signs
     the permission to submit one job, ``feed`` hides the keys of fed triggers."""
 
@@ -148,7 +150,7 @@ class Keys(Part, frozen=True, kw_only=True):
     feed: Secret
 
 
-class Environment(Part, frozen=True, kw_only=True):
+class Environment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One environment, as its file says it.
 
     ``policies`` is a folder with one policy file per namespace, or the policies themselves.

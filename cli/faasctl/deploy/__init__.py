@@ -1,0 +1,1 @@
+"""Manifest -> desired entities -> plan against what is there -> execution of the plan."""

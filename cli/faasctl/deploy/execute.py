@@ -1,0 +1,198 @@
+"""Carrying out a plan: each step as soon as what it needs is there, at the same time as all others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from typing import Any, Literal
+
+import msgspec
+
+from eventflow.clients.openwhisk import Conflict, NotFound
+from eventflow.errors import FaasError
+from faasctl.deploy import content, feeds
+from faasctl.deploy.model import Desired, Entity, EntityId, Feed, Trigger
+from faasctl.deploy.order import prerequisites
+from faasctl.deploy.plan import Plan, Step
+from faasctl.deploy.remote import Owner, is_settled, owner_of
+from faasctl.deploy.session import Session
+
+Outcome = Literal["done", "already", "failed", "skipped"]
+
+
+class Result(msgspec.Struct, frozen=True, kw_only=True):
+    """How a step ended. ``already`` means that somebody else had just done the same; ``why`` explains the rest."""
+
+    step: Step
+    outcome: Outcome
+    why: str = ""
+
+
+class Changed(FaasError):
+    """An entity is no longer what it was when the plan was made."""
+
+
+def execute(
+    plan: Plan, desired: Desired, session: Session, on_result: Callable[[Result], None] = lambda result: None
+) -> list[Result]:
+    """Apply every step of ``plan``; ``on_result`` is called as each one ends.
+
+    A failed step holds up only those that need it.
+    Creations refuse to overwrite, updates and deletions look again before they write: what somebody else changed
+    since the plan was made is left alone and reported.
+    """
+    wanted = desired.by_id()
+    apply = _Interpreter(session, desired.project, wanted)
+    waiting = {step.id: step for step in plan.steps}
+    before = prerequisites(plan.steps, wanted, desired.namespace)
+    results: dict[EntityId, Result] = {}
+    running: dict[Future[Result], EntityId] = {}
+
+    def end(result: Result) -> None:
+        results[result.step.id] = result
+        on_result(result)
+
+    with ThreadPoolExecutor(session.workers) as threads:
+        while waiting or running:
+            for name, step in list(waiting.items()):
+                if (blocker := _blocker(step, before[name], results)) is not None:
+                    end(Result(step=waiting.pop(name), outcome="skipped", why=f"needs {blocker}, which failed"))
+                elif before[name] <= results.keys():
+                    running[threads.submit(apply, waiting.pop(name))] = name
+            if running:
+                for future in wait(running, return_when=FIRST_COMPLETED).done:
+                    del running[future]
+                    end(future.result())
+    return [results[step.id] for step in plan.steps]
+
+
+def _blocker(step: Step, needs: set[EntityId], results: Mapping[EntityId, Result]) -> EntityId | None:
+    """A failed step that ``step`` cannot do without. The turn-taking of rules, and deletions, only wait."""
+    for need in needs:
+        result = results.get(need)
+        if result is None or result.outcome in ("done", "already"):
+            continue
+        if need.collection == step.collection == "rules":
+            continue
+        if step.verb == "delete" and not (step.collection == "packages" or need.collection == "rules"):
+            continue
+        if step.verb == "delete" and result.step.verb != "delete":
+            continue
+        return need
+    return None
+
+
+class _Interpreter:
+    """What each step means for OpenWhisk."""
+
+    def __init__(self, session: Session, project: str, wanted: Mapping[EntityId, Entity]) -> None:
+        self._session = session
+        self._project = project
+        self._wanted = wanted
+
+    def __call__(self, step: Step) -> Result:
+        try:
+            why = getattr(self, f"_{step.verb}")(step)
+        except FaasError as error:
+            return Result(step=step, outcome="failed", why=f"{error.why}" + (f" ({error.hint})" if error.hint else ""))
+        return Result(step=step, outcome="already" if why else "done", why=why)
+
+    def _create(self, step: Step) -> str:
+        entity = self._wanted[step.id]
+        try:
+            self._put(step, entity, "0.0.1", overwrite=False)
+        except Conflict:
+            row = self._get(step)
+            if row is None or not self._is_wanted(step, row):
+                raise Changed(
+                    "has appeared since the plan was made",
+                    hint="another deploy seems to run: wait for it, then run faasctl deploy again",
+                ) from None
+            return "made by another deploy at the same time"
+        return ""
+
+    def _update(self, step: Step) -> str:
+        row = self._get(step)
+        if row is None:
+            raise Changed("has gone since the plan was made", hint="run faasctl deploy again")
+        if row["version"] != step.version:
+            if self._is_wanted(step, row):
+                return "made by another deploy at the same time"
+            raise Changed(
+                f"has version {row['version']}, and the plan was made for {step.version}",
+                hint="another deploy seems to run: wait for it, then run faasctl deploy again",
+            )
+        entity = self._wanted[step.id]
+        gone = [
+            c.field.partition(".")[2] for c in step.changes if c.after is None and c.field.startswith("annotations.")
+        ]
+        self._put(step, entity, _after(row["version"]), overwrite=True, gone=gone)
+        return ""
+
+    def _delete(self, step: Step) -> str:
+        row = self._get(step)
+        if row is None:
+            return "was gone already"
+        if row["version"] != step.version:
+            raise Changed(f"has version {row['version']}, and the plan was made for {step.version}")
+        note = ""
+        if step.feed is not None and not feeds.deleted(self._session, step.name, step.feed):
+            note = f"its feed {step.feed} is gone and could not be told"
+        try:
+            self._session.call(lambda client: client.delete(step.collection, step.name))
+        except NotFound:
+            return "was gone already"
+        return note
+
+    def _put(self, step: Step, entity: Entity, version: str, *, overwrite: bool, gone: list[str] | None = None) -> None:
+        """Write an entity. A fed trigger is written twice, before and after its feed is told, so that a deploy that is
+        killed in between leaves a mark to go on from."""
+        feed = entity.feed if isinstance(entity, Trigger) else None
+        inputs = content.fingerprint(content.feed_inputs(entity), self._session.auth) if feed else None
+        code = content.wanted(entity).get("code")
+        owner = Owner(
+            project=self._project, hash=step.hash or "", version=version, pending=bool(feed), code=code, feed=inputs
+        )
+        stored = self._write(step, entity, owner, overwrite=overwrite, gone=gone)
+        if step.collection == "rules" and stored.get("status") != "active":
+            self._session.call(lambda client: client.post("rules", step.name, {"status": "active"}))
+        told = step.feed is not None or any(c.field.startswith(content.FEED_INPUTS) for c in step.changes)
+        if isinstance(entity, Trigger) and (feed or told):
+            self._tell_feed(step, feed)
+            if feed:
+                settled = msgspec.structs.replace(owner, pending=False, version=_after(version))
+                self._write(step, entity, settled, overwrite=True)
+
+    def _write(
+        self, step: Step, entity: Entity, owner: Owner, *, overwrite: bool, gone: list[str] | None = None
+    ) -> dict[str, Any]:
+        body = content.body(entity, msgspec.to_builtins(owner)) | {"version": owner.version}
+        if gone and step.collection == "actions":
+            body["delAnnotations"] = gone
+        return dict(
+            self._session.call(lambda client: client.put(step.collection, step.name, body, overwrite=overwrite))
+        )
+
+    def _tell_feed(self, step: Step, feed: Feed | None) -> None:
+        if feed is None:
+            feeds.deleted(self._session, step.name, step.feed or "")
+        elif step.verb == "create" or step.pending:
+            feeds.created(self._session, step.name, feed)
+        else:
+            feeds.updated(self._session, step.name, feed, step.feed)
+
+    def _get(self, step: Step) -> dict[str, Any] | None:
+        query = {"code": "false"} if step.collection == "actions" else {}
+        try:
+            return dict(self._session.call(lambda client: client.get(step.collection, step.name, **query)))
+        except NotFound:
+            return None
+
+    def _is_wanted(self, step: Step, row: Mapping[str, Any]) -> bool:
+        return is_settled(owner_of(row), self._project, step.hash or "", row["version"])
+
+
+def _after(version: str) -> str:
+    """The version that follows: ``0.0.4`` after ``0.0.3``."""
+    head, _, patch = version.rpartition(".")
+    return f"{head}.{int(patch) + 1}"

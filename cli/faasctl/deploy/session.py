@@ -1,0 +1,72 @@
+"""Calls to one OpenWhisk namespace from several threads, repeated while they may still succeed."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+from eventflow.clients.openwhisk import Conflict, OpenWhisk, Throttled, Unavailable
+
+WORKERS = 16
+PATIENCE = 60.0
+"""Seconds for which a call is repeated; OpenWhisk's throttles count by the minute."""
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+class Session:
+    """A namespace and one client per thread. ``ca`` is a file; ``patience`` in seconds bounds the repetition of one
+    call."""
+
+    def __init__(
+        self,
+        apihost: str,
+        auth: str,
+        *,
+        namespace: str,
+        ca: str | None = None,
+        workers: int = WORKERS,
+        patience: float = PATIENCE,
+    ) -> None:
+        self.apihost = apihost
+        self.auth = auth
+        self.namespace = namespace
+        self.workers = workers
+        self._ca = ca
+        self._patience = patience
+        self._local = threading.local()
+
+    def call(self, request: Callable[[OpenWhisk], T], *, namespace: str | None = None) -> T:
+        """Do a request, again after an outage, a throttle or a concurrent change, with growing pauses.
+
+        ``namespace`` is another one than the session's own, for what is shared there.
+        """
+        until = time.monotonic() + self._patience
+        pause = 0.1
+        while True:
+            try:
+                return request(self._client(namespace or self.namespace))
+            except (Unavailable, Throttled, Conflict) as error:
+                if isinstance(error, Conflict) and "oncurrent modification" not in error.why:
+                    raise
+                wait = pause * random.uniform(0.5, 1.5)  # noqa: S311 - spreads the retries, guards nothing
+                if time.monotonic() + wait > until:
+                    raise
+            time.sleep(wait)
+            pause = min(pause * 2, 5.0)
+
+    def each(self, work: Callable[[T], R], items: Iterable[T]) -> list[R]:
+        """Apply ``work`` to all items at the same time; the results in their order."""
+        with ThreadPoolExecutor(self.workers) as threads:
+            return list(threads.map(work, items))
+
+    def _client(self, namespace: str) -> OpenWhisk:
+        clients: dict[str, OpenWhisk] = self._local.__dict__
+        if namespace not in clients:
+            clients[namespace] = OpenWhisk(self.apihost, self.auth, namespace=namespace, ca=self._ca)
+        return clients[namespace]

@@ -7,6 +7,7 @@ Exec.scala, {Time,Memory,Log,IntraConcurrency,InstanceConcurrency}Limit.scala, S
 from __future__ import annotations
 
 import re
+import string
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
@@ -19,7 +20,7 @@ from faasctl.local.openwhisk.settings import Settings
 
 Json = Any
 T = TypeVar("T")
-BASE64 = re.compile(r"\A([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{4}|[A-Za-z0-9+/]{3}=|[A-Za-z0-9+/]{2}==)\Z")
+BASE64 = (string.ascii_letters + string.digits + "+/").encode()
 
 
 class Put(msgspec.Struct, frozen=True, kw_only=True):
@@ -166,7 +167,10 @@ def read_parameters(value: Json) -> Parameters:
 def is_base64(code: str) -> bool:
     """Whether OpenWhisk takes code for binary (Exec.scala, isBinaryCode): also short source may look the part."""
     text = code.strip()
-    return bool(text) and len(text) % 4 == 0 and BASE64.match(text) is not None
+    if not text or len(text) % 4 or not text.isascii():
+        return False
+    body = text.encode().removesuffix(b"=").removesuffix(b"=")
+    return not body.translate(None, BASE64)  # a regular expression takes a second for a large zip
 
 
 def read_status(value: Json) -> str:

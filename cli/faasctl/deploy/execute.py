@@ -11,11 +11,13 @@ import msgspec
 from eventflow.clients.openwhisk import Conflict, NotFound
 from eventflow.errors import FaasError
 from faasctl.deploy import content, feeds
-from faasctl.deploy.model import Desired, Entity, EntityId, Feed, Trigger
+from faasctl.deploy.model import Desired, Entity, EntityId, Feed, Rule, Trigger
 from faasctl.deploy.order import prerequisites
 from faasctl.deploy.plan import Plan, Step
 from faasctl.deploy.remote import Owner, is_settled, owner_of
 from faasctl.deploy.session import Session
+
+_ANOTHER = "another deploy seems to run: wait for it, then run faasctl deploy again"
 
 Outcome = Literal["done", "already", "failed", "skipped"]
 
@@ -99,16 +101,18 @@ class _Interpreter:
 
     def _create(self, step: Step) -> str:
         entity = self._wanted[step.id]
+        owner = self._owner(step, entity, "0.0.1")
         try:
-            self._put(step, entity, "0.0.1", overwrite=False)
+            stored = self._write(step, entity, owner, overwrite=False)
         except Conflict:
             row = self._get(step)
-            if row is None or not self._is_wanted(step, row):
-                raise Changed(
-                    "has appeared since the plan was made",
-                    hint="another deploy seems to run: wait for it, then run faasctl deploy again",
-                ) from None
-            return "made by another deploy at the same time"
+            there = owner_of(row) if row is not None else None
+            if row is None or there is None or (there.project, there.hash) != (owner.project, owner.hash):
+                raise Changed("has appeared since the plan was made", hint=_ANOTHER) from None
+            if not there.pending:
+                return "made by another deploy at the same time"
+            stored = row
+        self._finish(step, entity, owner, stored)
         return ""
 
     def _update(self, step: Step) -> str:
@@ -118,15 +122,13 @@ class _Interpreter:
         if row["version"] != step.version:
             if self._is_wanted(step, row):
                 return "made by another deploy at the same time"
-            raise Changed(
-                f"has version {row['version']}, and the plan was made for {step.version}",
-                hint="another deploy seems to run: wait for it, then run faasctl deploy again",
-            )
+            raise Changed(f"has version {row['version']}, and the plan was made for {step.version}", hint=_ANOTHER)
         entity = self._wanted[step.id]
         gone = [
             c.field.partition(".")[2] for c in step.changes if c.after is None and c.field.startswith("annotations.")
         ]
-        self._put(step, entity, _after(row["version"]), overwrite=True, gone=gone)
+        owner = self._owner(step, entity, _after(row["version"]))
+        self._finish(step, entity, owner, self._write(step, entity, owner, overwrite=True, gone=gone))
         return ""
 
     def _delete(self, step: Step) -> str:
@@ -134,7 +136,7 @@ class _Interpreter:
         if row is None:
             return "was gone already"
         if row["version"] != step.version:
-            raise Changed(f"has version {row['version']}, and the plan was made for {step.version}")
+            raise Changed(f"has version {row['version']}, and the plan was made for {step.version}", hint=_ANOTHER)
         note = ""
         if step.feed is not None and not feeds.deleted(self._session, step.name, step.feed):
             note = f"its feed {step.feed} is gone and could not be told"
@@ -144,24 +146,28 @@ class _Interpreter:
             return "was gone already"
         return note
 
-    def _put(self, step: Step, entity: Entity, version: str, *, overwrite: bool, gone: list[str] | None = None) -> None:
-        """Write an entity. A fed trigger is written twice, before and after its feed is told, so that a deploy that is
-        killed in between leaves a mark to go on from."""
-        feed = entity.feed if isinstance(entity, Trigger) else None
-        inputs = content.fingerprint(content.feed_inputs(entity), self._session.auth) if feed else None
-        code = content.wanted(entity).get("code")
-        owner = Owner(
-            project=self._project, hash=step.hash or "", version=version, pending=bool(feed), code=code, feed=inputs
+    def _owner(self, step: Step, entity: Entity, version: str) -> Owner:
+        """What is written down about ``entity``. A fed trigger is pending at first: it is written once more when its
+        feed has been told, so that a deploy that is killed in between leaves a mark to go on from."""
+        fed = isinstance(entity, Trigger) and entity.feed is not None
+        return Owner(
+            project=self._project,
+            hash=step.hash or "",
+            version=version,
+            pending=fed,
+            code=content.wanted(entity).get("code"),
+            feed=content.fingerprint(content.feed_inputs(entity), self._session.auth) if fed else None,
         )
-        stored = self._write(step, entity, owner, overwrite=overwrite, gone=gone)
-        if step.collection == "rules" and stored.get("status") != "active":
+
+    def _finish(self, step: Step, entity: Entity, owner: Owner, stored: Mapping[str, Any]) -> None:
+        """What an entity needs besides being written: a rule to be active, a trigger's feed to know."""
+        if isinstance(entity, Rule) and stored.get("status") != "active":
             self._session.call(lambda client: client.post("rules", step.name, {"status": "active"}))
-        told = step.feed is not None or any(c.field.startswith(content.FEED_INPUTS) for c in step.changes)
-        if isinstance(entity, Trigger) and (feed or told):
-            self._tell_feed(step, feed)
-            if feed:
-                settled = msgspec.structs.replace(owner, pending=False, version=_after(version))
-                self._write(step, entity, settled, overwrite=True)
+        if isinstance(entity, Trigger) and (entity.feed or step.feed):
+            self._tell_feed(step, entity.feed)
+        if owner.pending:
+            settled = msgspec.structs.replace(owner, pending=False, version=_after(owner.version))
+            self._write(step, entity, settled, overwrite=True)
 
     def _write(
         self, step: Step, entity: Entity, owner: Owner, *, overwrite: bool, gone: list[str] | None = None

@@ -15,7 +15,6 @@ from faasctl.deploy.template import TEMPLATE, render
 from faasctl.environment import Environment
 from faasctl.environment.find import xdg
 
-
 PROJECT = "faas"
 """The project that owns the platform's entities, as the template names it."""
 

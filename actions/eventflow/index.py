@@ -54,49 +54,66 @@ class _Entry(NamedTuple):
 Facts = dict[_Family, tuple[Any, ...]]
 
 
-class _Node:
-    """A level of the tree: entries to try, and tables of further nodes by the value of a fact."""
+Leaf = tuple[_Entry, ...]
 
-    __slots__ = ("entries", "tables")
+
+class _Node:
+    """A level of the tree: entries that have no further fact, and below, by the value of a fact, the others.
+
+    There are three kinds of tables: by a whole segment, by its first or last characters, by a field of the data.
+    """
+
+    __slots__ = ("entries", "fields", "parts", "segments")
 
     def __init__(self, filed: Sequence[tuple[_Entry, Facts]]) -> None:
-        self.entries: list[_Entry] = []
-        self.tables: list[tuple[_Family, Condition | None, dict[Any, _Node]]] = []
-        if len(filed) <= _LEAF:
-            self.entries = [entry for entry, _ in filed]
-            return
-        counts = Counter(fact for _, facts in filed for fact in _values(facts))
-        families = Counter(family for _, facts in filed for family in facts)
-        groups: dict[_Family, dict[Any, list[tuple[_Entry, Facts]]]] = defaultdict(lambda: defaultdict(list))
-        for entry, facts in filed:
-            if not facts:
-                self.entries.append(entry)
-                continue
+        self.entries = tuple(entry for entry, facts in filed if not facts)
+        self.segments: list[tuple[int, dict[Any, _Node | Leaf]]] = []
+        self.parts: list[tuple[int, int, dict[Any, _Node | Leaf]]] = []
+        self.fields: list[tuple[Condition, dict[Any, _Node | Leaf]]] = []
+        for family, groups in _grouped(filed).items():
+            table = {value: _tree(own) for value, own in groups.items()}
+            if family.field:
+                self.fields.append((Condition(family.field, bool, None), table))
+            elif family.length:
+                self.parts.append((family.at, family.length, table))
+            else:
+                self.segments.append((family.at, table))
+
+    def below(self, path: Sequence[str], data: Data) -> list[_Node | Leaf]:
+        """What of the next level the event may fire."""
+        found: list[_Node | Leaf | None] = []
+        depth = len(path)
+        for at, table in self.segments:
+            if -depth <= at < depth:
+                found.append(table.get(path[at]))
+        for at, length, table in self.parts:
+            if -depth <= at < depth:
+                found.append(table.get(path[at][:length] if length > 0 else path[at][length:]))
+        for condition, table in self.fields:
+            value = condition.value(data)
+            values = value if isinstance(value, list | tuple) else (value,)
+            found += [table.get(_typed(one)) for one in values]
+        return [each for each in found if each is not None]
+
+
+def _tree(filed: Sequence[tuple[_Entry, Facts]]) -> _Node | Leaf:
+    return tuple(entry for entry, _ in filed) if len(filed) <= _LEAF else _Node(filed)
+
+
+def _grouped(
+    filed: Sequence[tuple[_Entry, Facts]],
+) -> dict[_Family, dict[Any, list[tuple[_Entry, Facts]]]]:
+    """Every entry under its rarest fact, with the facts that are left for the level below."""
+    counts = Counter(fact for _, facts in filed for fact in _values(facts))
+    families = Counter(family for _, facts in filed for family in facts)
+    groups: dict[_Family, dict[Any, list[tuple[_Entry, Facts]]]] = defaultdict(lambda: defaultdict(list))
+    for entry, facts in filed:
+        if facts:
             rarest = min(facts, key=lambda family: _rank(family, facts, counts, families))
             rest = {family: values for family, values in facts.items() if family != rarest}
             for value in facts[rarest]:
                 groups[rarest][value].append((entry, rest))
-        for family, by_value in groups.items():
-            condition = Condition(family.field, bool, None) if family.field else None
-            self.tables.append((family, condition, {value: _Node(own) for value, own in by_value.items()}))
-
-    def candidates(self, path: Sequence[str], data: Data, found: list[_Entry]) -> None:
-        """Add to ``found`` every entry that the event may fire."""
-        found += self.entries
-        for (at, length, _), condition, table in self.tables:
-            if condition is not None:
-                value = condition.value(data)
-                for one in value if isinstance(value, list | tuple) else (value,):
-                    node = table.get(_typed(one))
-                    if node is not None:
-                        node.candidates(path, data, found)
-                continue
-            if not -len(path) <= at < len(path):
-                continue
-            text = path[at]
-            node = table.get(text if not length else text[:length] if length > 0 else text[length:])
-            if node is not None:
-                node.candidates(path, data, found)
+    return groups
 
 
 class Index:
@@ -113,7 +130,7 @@ class Index:
             for glob in globs(function):
                 entry = _Entry(next(order), function, glob, compiled[text])
                 filed[function.when.type].append((entry, _facts(entry)))
-        self._roots = {kind: _Node(entries) for kind, entries in filed.items()}
+        self._roots = {kind: _tree(entries) for kind, entries in filed.items()}
 
     def match(self, event: Event) -> list[Match]:
         """The functions that ``event`` fires; of several patterns of one function the first that fits counts."""
@@ -122,7 +139,14 @@ class Index:
             return []
         path = split(event.subject)
         found: list[_Entry] = []
-        root.candidates(path, event.data, found)
+        waiting = [root]
+        while waiting:
+            here = waiting.pop()
+            if isinstance(here, _Node):
+                found += here.entries
+                waiting += here.below(path, event.data)
+            else:
+                found += here
         if len(found) > 1:
             found.sort(key=_order)
         matches: list[Match] = []
@@ -130,9 +154,16 @@ class Index:
             if matches and matches[-1].function is entry.function:
                 continue
             captures = entry.glob.match(path)
-            if captures is not None and all(c.holds(c.value(event.data)) for c in entry.where):
+            if captures is not None and _hold(entry.where, event.data):
                 matches.append(Match(entry.function, captures))
         return matches
+
+
+def _hold(conditions: tuple[Condition, ...], data: Data) -> bool:
+    for condition in conditions:  # noqa: SIM110 - a generator costs more than the conditions
+        if not condition.holds(condition.value(data)):
+            return False
+    return True
 
 
 def _order(entry: _Entry) -> int:

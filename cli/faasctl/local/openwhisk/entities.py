@@ -5,7 +5,7 @@ Sources: core/entity/{WhiskAction,WhiskPackage,WhiskTrigger,WhiskRule,Parameter,
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
@@ -249,8 +249,8 @@ class Trigger(msgspec.Struct, frozen=True, kw_only=True, tag="trigger"):
     version: Version = Version()
     publish: bool = False
     annotations: Parameters = Parameters()
-    rules: dict[str, ReducedRule] = {}
-    """By the rule's full name."""
+    rules: dict[str, ReducedRule] | None = None
+    """By the rule's full name; None until there is the first."""
     updated: int = 0
 
     collection = "triggers"
@@ -261,15 +261,15 @@ class Trigger(msgspec.Struct, frozen=True, kw_only=True, tag="trigger"):
 
     def with_rule(self, rule: FullName, link: ReducedRule | None) -> Trigger:
         """A rule added, changed, or (None) removed."""
-        rules: Mapping[str, ReducedRule] = {name: r for name, r in self.rules.items() if name != str(rule)}
+        rules = {name: known for name, known in (self.rules or {}).items() if name != str(rule)}
         if link is not None:
-            rules = {**rules, str(rule): link}
-        return msgspec.structs.replace(self, rules=dict(rules))
+            rules[str(rule)] = link
+        return msgspec.structs.replace(self, rules=rules)
 
     @property
     def document(self) -> Document:
         document = _common(self) | {"parameters": self.parameters.documents, "limits": self.limits}
-        if self.rules:
+        if self.rules is not None:
             document["rules"] = {name: rule.document for name, rule in self.rules.items()}
         return document
 

@@ -27,7 +27,7 @@ Post = Callable[[Identity, FullName, Mapping[str, Json]], Awaitable[str]]
 
 def active(trigger: Trigger) -> bool:
     """Whether firing it does anything at all."""
-    return any(rule.status == "active" for rule in trigger.rules.values())
+    return any(rule.status == "active" for rule in (trigger.rules or {}).values())
 
 
 def arguments(trigger: Trigger, headers: Mapping[str, str], payload: Mapping[str, Json]) -> dict[str, Json]:
@@ -47,7 +47,7 @@ async def fire(
     """Invoke the actions of all active rules, then keep the trigger's own activation."""
     start = round(time.time() * 1000)
     given = arguments(trigger, headers, payload)
-    logs = [await _activate(identity, name, rule, given, post) for name, rule in trigger.rules.items()]
+    logs = [await _activate(identity, name, rule, given, post) for name, rule in (trigger.rules or {}).items()]
     activations.add(
         Activation(
             namespace=identity.namespace,

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import signal
 import socket
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import uvicorn
 import uvloop
 
 from eventflow.errors import FaasError
 from faasctl.local.openwhisk.app import App
 from faasctl.local.openwhisk.auth import Identity
 from faasctl.local.openwhisk.host import Host
+from faasctl.local.openwhisk.server import Server
 from faasctl.local.openwhisk.settings import Settings
 
 ADDRESS = "127.0.0.1"
@@ -53,31 +51,8 @@ async def _serve(
     host = Host(settings, identities, directory)
     port = listener.getsockname()[1]
     host.invoker.api_host = f"http://{ADDRESS}:{port}"
-    config = uvicorn.Config(
-        App(host),
-        http="httptools",
-        lifespan="off",
-        log_level="warning",
-        access_log=False,
-        server_header=False,
-        timeout_graceful_shutdown=1,
-    )
-    server = _Server(config)
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, server.stop)
     try:
         ready(port)
-        await server.serve(sockets=[listener])
+        await Server(App(host)).run_on(listener)
     finally:
         await host.close()
-
-
-class _Server(uvicorn.Server):
-    """uvicorn's own handlers raise the signal once more when all is done, before the containers are gone."""
-
-    def stop(self) -> None:
-        self.should_exit = True
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield

@@ -84,7 +84,7 @@ def _trigger(store: Store, name: FullName) -> Trigger | None:
 
 def _status(store: Store, rule: Rule) -> str:
     trigger = _trigger(store, rule.trigger)
-    link = trigger.rules.get(str(rule.full_name)) if trigger else None
+    link = (trigger.rules or {}).get(str(rule.full_name)) if trigger else None
     return link.status if link else INACTIVE
 
 

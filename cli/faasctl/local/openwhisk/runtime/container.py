@@ -11,6 +11,7 @@ import contextlib
 import json
 import shutil
 import sys
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,16 +22,21 @@ from faasctl.local.openwhisk.runtime.logs import SENTINEL
 from faasctl.local.openwhisk.runtime.process import ActionExited, ActionProcess
 from faasctl.local.openwhisk.runtime.unpack import BadCode, arrange, is_compiled, unpack
 
+CHECKED = b"checked\n"
+"""What the launcher says when the code could be compiled; anything else is why not."""
 PROXY_VERSION = "1.17.1"
-LAUNCHER = (Path(__file__).parent / "launcher.py").read_text()
-COMPILED = (Path(__file__).parent / "compiled.py").read_text()
+STARTER = Path(__file__).with_name("starter.py")
+LAUNCHER = Path(__file__).with_name("launcher.py.txt").read_text()
+"""Apache's own, openwhisk-runtime-python 9a873ec."""
 INTERPRETER = getattr(sys, "_base_executable", "") or sys.executable
 """Outside of any virtual environment: an action must bring its packages along, as it must in production."""
+COMPILERS_FOLDER = "/usr/local/bin"
 OFF_LOOP = 128 * 1024
 """Bytes of code from which unpacking goes to a thread."""
 
 NOT_BUILT = "The action failed to generate or locate a binary. See logs for details."
 NOT_STARTED = "Cannot start action. Check logs for details."
+TWICE = "Cannot initialize the action more than once."
 NOT_JSON = "The action did not return a dictionary or array."
 
 
@@ -62,11 +68,14 @@ class Container:
         folder: Path,
         *,
         kind: str,
-        api_host: str,
+        environment: Mapping[str, str],
         stdout: Callable[[bytes], None],
         stderr: Callable[[bytes], None],
     ) -> None:
-        """``folder`` is the container's own; ``stdout`` and ``stderr`` get its output, sentinels included."""
+        """``folder`` is the container's own; ``stdout`` and ``stderr`` get its output, sentinels included.
+
+        Of the container's ``environment`` the action sees what begins with ``__OW_``, cut at the next ``=``.
+        """
         self._folder = folder
         self._image = image_of(kind)
         self._stdout = stdout
@@ -74,11 +83,12 @@ class Container:
         self._number = 0
         self._initialised = False
         self._process: ActionProcess | None = None
+        inherited = {name: v.partition("=")[0] for name, v in environment.items() if name.startswith("__OW_")}
         self._environment = {
-            "__OW_API_HOST": api_host,
             "__OW_EXECUTION_ENV": self._image,
             "__OW_PROXY_VERSION": PROXY_VERSION,
             "__OW_WAIT_FOR_ACK": "1",
+            **inherited,
         }
 
     @property
@@ -93,7 +103,8 @@ class Container:
     async def init(self, code: Code) -> Answer:
         """Unpack, check and start the action; a failed attempt may be repeated, its environment stays."""
         if self._initialised:
-            return refusal(403, "Cannot initialize the action more than once.")
+            self._stderr(f"{time.strftime('%Y/%m/%d %H:%M:%S')} {TWICE}\n".encode())
+            return refusal(403, TWICE)
         self._environment.update((name, value) for name, value in code.env.items() if name)
         self._number += 1
         binaries = self._folder / "action" / str(self._number) / "bin"
@@ -135,13 +146,12 @@ class Container:
         await asyncio.to_thread(shutil.rmtree, self._folder, ignore_errors=True)
 
     def _build(self, code: Code, binaries: Path) -> bool:
-        path = code.env.get("PATH")
         unpack(code.content, binaries)
         if is_compiled(binaries):
             return True
-        if path is not None and "/usr/local/bin" not in path.split(":"):
-            # The compile script is found through PATH too, and then by the distribution's python.
-            raise BadCode("ModuleNotFoundError: No module named 'virtualenv'")
+        if any("\0" in name + value for name, value in self._environment.items()):
+            raise BadCode("exec: environment variable contains NUL")
+        self._check_path()
         arrange(binaries)
         launcher = LAUNCHER.replace("from main__ import main as main", f"from main__ import {code.main} as main")
         (binaries / "exec__.py").write_text(launcher)
@@ -149,6 +159,14 @@ class Container:
         (binaries / "exec").chmod(0o755)
         (binaries / "exec.env").write_text(self._environment["__OW_EXECUTION_ENV"])
         return False
+
+    def _check_path(self) -> None:
+        """The compile script is found through PATH, too: a parameter of that name makes it fail, as it would there."""
+        folders = self._environment.get("PATH", COMPILERS_FOLDER).split(":")
+        if COMPILERS_FOLDER not in folders:
+            if {"/usr/bin", "/bin"}.isdisjoint(folders):
+                raise BadCode("/usr/bin/env: 'python3': No such file or directory\n")
+            raise BadCode("ModuleNotFoundError: No module named 'virtualenv'\n")
 
     async def _start(self, binaries: Path, *, compiled: bool) -> Answer:
         try:
@@ -161,38 +179,45 @@ class Container:
             return self._fail(NOT_STARTED, "Execution environment version mismatch. See logs for details.")
         environment = {
             **self._environment,
+            "__OW_WAIT_FOR_ACK": "1",
             "OLDPWD": "/",
             "PWD": str(binaries),
             "SHLVL": "0",
             "PYTHONIOENCODING": "UTF-8",
         }
-        argv = [INTERPRETER, "-s", "-c", COMPILED] if compiled else [INTERPRETER, "-s", "exec__.py"]
+        argv = [INTERPRETER, "-s", str(STARTER), "compiled" if compiled else "source"]
         try:
             process = ActionProcess(
                 argv, directory=binaries, environment=environment, stdout=self._stdout, stderr=self._stderr
             )
         except (OSError, ValueError):
             return self._fail(NOT_STARTED, "command exited")
-        try:
-            if not compiled and await process.line() != b"checked\n":
-                raise ActionExited
-            ack = await process.line()
-        except ActionExited:
-            refused = process.rest().decode(errors="replace")
+        failed = await self._handshake(process, compiled=compiled)
+        if failed is not None:
             await process.close()
-            if refused:
-                return self._fail(NOT_BUILT, refused)
-            return self._fail(NOT_STARTED, "Command exited abruptly during initialization.")
-        except asyncio.CancelledError:
-            await process.close()
-            raise
-        why = bad_ack(ack)
-        if why:
-            await process.close()
-            return self._fail(NOT_STARTED, why)
+            return self._fail(*failed)
         self._process = process
         self._initialised = True
         return Answer(200, b'{"ok":true}\n')
+
+    async def _handshake(self, process: ActionProcess, *, compiled: bool) -> tuple[str, str] | None:
+        """None when the action is ready, else the error and what the log says of it."""
+        try:
+            if not compiled:
+                verdict = await process.line()
+                if verdict != CHECKED:
+                    await process.exited.wait()
+                    return NOT_BUILT, (verdict + process.rest()).decode(errors="replace")
+            why = bad_ack(await process.line())
+            return (NOT_STARTED, why) if why else None
+        except ActionExited:
+            refused = process.rest().decode(errors="replace")
+            if refused:
+                return NOT_BUILT, refused
+            return NOT_STARTED, "Command exited abruptly during initialization."
+        except asyncio.CancelledError:
+            await process.close()
+            raise
 
     def _fail(self, text: str, log: str) -> Answer:
         self._stderr(log.encode() + b"\n")

@@ -10,6 +10,7 @@ import asyncio
 import base64
 import binascii
 import json
+import os
 import sys
 import tempfile
 from collections.abc import Awaitable, Callable, MutableMapping
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from faasctl.local.openwhisk.runtime.container import Answer, Code, Container, refusal
+from faasctl.local.openwhisk.runtime.go_json import marshal
 
 Scope = MutableMapping[str, Any]
 
@@ -44,43 +46,8 @@ def code_of(body: bytes) -> Code:
     if not code:
         raise BadInit(refusal(403, "Missing main/no code to execute."))
     content = _decoded(code) if binary else code.encode("utf-8", "surrogatepass")
-    return Code(content=content, main=main or "main", env={name: marshalled(v) for name, v in env.items()})
-
-
-def marshalled(value: Any) -> str:
-    """A value of the init environment as text: texts stay, anything else as Go's json.Marshal writes it."""
-    if isinstance(value, str):
-        return value
-    text = json.dumps(_go_numbers(value), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
-
-
-def _go_numbers(value: Any) -> Any:
-    """Go decodes every number as float64 and writes whole ones below 1e21 without a point."""
-    if isinstance(value, dict):
-        return {name: _go_numbers(item) for name, item in value.items()}
-    if isinstance(value, list):
-        return [_go_numbers(item) for item in value]
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        return value
-    number = float(value)
-    if number.is_integer() and abs(number) < 1e21:
-        return int(repr(number).split("e")[0].replace(".0", "")) if "e" not in repr(number) else _whole(number)
-    return _Float(number)
-
-
-def _whole(number: float) -> int:
-    """The shortest digits that name the float, padded with zeros: 12345678901234567890 -> 12345678901234567000."""
-    mantissa, exponent = repr(number).split("e")
-    digits = mantissa.replace(".", "")
-    fraction = len(mantissa.partition(".")[2])
-    return int(digits + "0" * (int(exponent) - fraction))
-
-
-class _Float(float):
-    def __repr__(self) -> str:
-        mantissa, _, exponent = float.__repr__(self).partition("e")
-        return f"{mantissa}e{int(exponent):+d}" if exponent else mantissa
+    texts = {name: value if isinstance(value, str) else marshal(value) for name, value in env.items()}
+    return Code(content=content, main=main or "main", env=texts)
 
 
 def _decoded(text: str) -> bytes:
@@ -157,7 +124,7 @@ class RuntimeApp:
             return Answer(200, b"")
 
 
-def container_for_stdout(folder: str, *, kind: str, api_host: str) -> Container:
+def container_for_stdout(folder: str, *, kind: str) -> Container:
     """A container whose output goes to this process's own streams, as docker's would."""
 
     def writer(stream: Any) -> Callable[[bytes], None]:
@@ -170,7 +137,7 @@ def container_for_stdout(folder: str, *, kind: str, api_host: str) -> Container:
     return Container(
         Path(tempfile.mkdtemp(dir=folder)),
         kind=kind,
-        api_host=api_host,
+        environment=os.environ,
         stdout=writer(sys.stdout.buffer),
         stderr=writer(sys.stderr.buffer),
     )

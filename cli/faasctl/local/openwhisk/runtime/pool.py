@@ -35,7 +35,7 @@ class Room:
         self.container = Container(
             folder,
             kind=kind,
-            api_host=api_host,
+            environment={"__OW_API_HOST": api_host},
             stdout=lambda chunk: stdout.write(chunk, time.time()),
             stderr=lambda chunk: stderr.write(chunk, time.time()),
         )

@@ -20,7 +20,7 @@ ANSWER_LIMIT = 64 * 1024 * 1024
 
 
 class ActionExited(Exception):
-    """The process ended, or closed its end of descriptor 3, before it answered."""
+    """The process ended before it answered."""
 
 
 class ActionProcess:
@@ -64,7 +64,6 @@ class ActionProcess:
         self._answers = bytearray()
         self._pending = memoryview(b"")
         self._waiter: asyncio.Future[None] | None = None
-        self._closed = False
         self.exited = asyncio.Event()
         for descriptor in (self._stdin, self._stdout, self._stderr, self._results):
             os.set_blocking(descriptor, False)
@@ -95,7 +94,7 @@ class ActionProcess:
                 del self._answers[: end + 1]
                 self.drain()
                 return answer
-            if self._closed or len(self._answers) > ANSWER_LIMIT:
+            if self.exited.is_set() or len(self._answers) > ANSWER_LIMIT:
                 self.drain()
                 raise ActionExited
             self._waiter = self._loop.create_future()
@@ -139,10 +138,6 @@ class ActionProcess:
         self._read_answers()
         self.drain()
         self.exited.set()
-        self._finish()
-
-    def _finish(self) -> None:
-        self._closed = True
         self._wake()
 
     def _wake(self) -> None:
@@ -158,8 +153,9 @@ class ActionProcess:
         except BlockingIOError:
             self._wake()
             return
+        # The action closed its end; like the proxy, which holds one itself, wait until it ends.
         self._loop.remove_reader(self._results)
-        self._finish()
+        self._wake()
 
     def _read_output(self, descriptor: int) -> bool:
         try:

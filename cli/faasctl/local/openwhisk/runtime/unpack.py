@@ -17,6 +17,12 @@ UNPACKED_LIMIT = 1024 * 1024 * 1024
 """Bytes that an archive may unfold to."""
 
 
+UNIX = 3
+"""The system that made an archive's entry; others' permissions mean nothing."""
+OURS = 0 if os.geteuid() == 0 else stat.S_IRUSR
+"""What is added to a file's mode: only root, as in a container, can read what nobody may."""
+
+
 class BadCode(Exception):
     """The code cannot become a folder; the text goes to the activation's log."""
 
@@ -67,17 +73,18 @@ def _unzip(code: bytes, folder: Path) -> None:
                 raise BadCode("the archive unfolds to more than 1 GB")
             for entry in archive.infolist():
                 place = _place(folder, entry.filename)
+                mode = entry.external_attr >> 16 if entry.create_system == UNIX else None
                 if entry.is_dir():
                     place.mkdir(parents=True, exist_ok=True)
+                    place.chmod(stat.S_IMODE(mode) | stat.S_IRWXU if mode else 0o755)
                     continue
                 place.parent.mkdir(parents=True, exist_ok=True)
-                mode = entry.external_attr >> 16 if entry.create_system == 3 else 0
                 content = archive.read(entry)
-                if stat.S_ISLNK(mode):
+                if mode is not None and stat.S_ISLNK(mode):
                     place.symlink_to(content.decode())
                     continue
                 place.write_bytes(content)
-                place.chmod((stat.S_IMODE(mode) or 0o644) & 0o777)
+                place.chmod(0o644 if mode is None else mode & 0o777 | OURS)
     except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, ValueError, OSError) as error:
         raise BadCode(f"zip: {error}") from None
 

@@ -21,7 +21,7 @@ from eventflow.errors import FaasError
 from eventflow.function import Limits, Resources
 
 State = Literal["spooling", "idle", "running", "held", "completed", "removed"]
-Outcome = Literal["submitted", "duplicate", "in_progress", "over_limit", "refused"]
+Outcome = Literal["submitted", "duplicate", "in_progress", "over_limit", "refused", "unavailable"]
 
 SPOOL_DEADLINE = 60.0
 """Seconds after which a job still without its input was left behind by a submitter that died."""
@@ -82,7 +82,7 @@ class Submitted(msgspec.Struct, frozen=True, kw_only=True):
 
     ``submitted``: this call made its job. ``duplicate``: its job was there already. ``in_progress``: another
     submitter is at it, ask again later. ``over_limit``: the function has as many waiting jobs as it may.
-    ``refused``: the pool said no, ``reason`` says why.
+    ``refused``: the pool said no, ``reason`` says why. ``unavailable``: its schedd is away, the others go on.
     """
 
     key: str
@@ -121,6 +121,26 @@ class Pool(Protocol):
     def remove(self, ids: Sequence[str], reason: str) -> None:
         """Remove jobs in whatever state they are (a person cancels them)."""
         ...
+
+
+def submit_at_home(pools: Mapping[str, Pool], jobs: Sequence[Job], *, now: float) -> list[Submitted]:
+    """`submit_exactly_once` for each schedd with the jobs whose home it is; one that is away stops no other.
+
+    A key must always be looked for where it was submitted, so its home depends on nothing but its name and theirs.
+    """
+    at_home: dict[str, list[Job]] = {}
+    for job in jobs:
+        at_home.setdefault(home(job.key, pools), []).append(job)
+    results: dict[str, Submitted] = {}
+    for name, group in at_home.items():
+        try:
+            results |= {result.key: result for result in submit_exactly_once(pools[name], group, now=now)}
+        except PoolUnavailable as away:
+            results |= {
+                job.key: Submitted(key=job.key, outcome="unavailable", schedd=name or None, reason=str(away))
+                for job in group
+            }
+    return [results[key] for key in dict.fromkeys(job.key for job in jobs)]
 
 
 def submit_exactly_once(

@@ -14,9 +14,8 @@ from eventflow.exactly_once import (
     Job,
     Pool,
     PoolRefused,
-    PoolUnavailable,
     Submitted,
-    submit_exactly_once,
+    submit_at_home,
 )
 from eventflow.function import Function
 from eventflow.policy import Policy
@@ -29,7 +28,7 @@ Code = Callable[[Function, Registered], bytes]
 def run(
     batch: Batch,
     *,
-    pool: Pool,
+    pools: Mapping[str, Pool],
     code: Code,
     policies: Mapping[str, Policy],
     seal_key: bytes,
@@ -57,12 +56,9 @@ def run(
     try:
         if now() * 1000 > batch.deadline:
             raise ItemError("the batch's deadline is over", code="deadline", retryable=True)
-        results = submit_exactly_once(pool, jobs, now=now()) if jobs else []
+        results = submit_at_home(pools, jobs, now=now()) if jobs else []
     except ItemError as error:
         failed += [failure(item, "submit", error) for item in items.values()]
-    except PoolUnavailable as error:
-        away = ItemError(str(error), code="unavailable", retryable=True, destination="pool")
-        failed += [failure(item, "submit", away) for item in items.values()]
     except PoolRefused as error:
         denied = ItemError(str(error), code="refused", destination="pool", hint=error.hint)
         failed += [failure(item, "submit", denied) for item in items.values()]

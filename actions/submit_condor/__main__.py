@@ -16,8 +16,8 @@ from eventflow.settings import setting
 
 
 @cache
-def pool() -> Pool:
-    """The connection to the batch system, kept while the container is warm."""
+def pools() -> dict[str, Pool]:
+    """The connections to the batch system's schedds, kept while the container is warm."""
     return connect(setting("FAAS_POOL", PoolAccess))
 
 
@@ -31,7 +31,7 @@ def main(args: dict[str, Any]) -> dict[str, Any]:
     """Called by OpenWhisk with the batch of `augment_event`; the result is the batch's report."""
     submitted = submitting.run(
         batch.read(args, Batch),
-        pool=pool(),
+        pools=pools(),
         code=code(),
         policies=by_namespace(setting("FAAS_POLICIES", list[dict[str, Any]])),
         seal_key=key_from_text(setting("FAAS_SEAL_KEY", str)),

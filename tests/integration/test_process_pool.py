@@ -146,9 +146,9 @@ def test_what_can_never_run_is_refused(tmp_path: Path, change: dict[str, Any], w
 
 def test_the_door_is_locked_and_shows_no_files(tmp_path: Path) -> None:
     with process_pool(tmp_path / "pool") as pool:
-        with pytest.raises(PoolRefused, match="token"):
-            ProcessPool(pool._url, "wrong").jobs()
-        assert requests.get(pool._url + "/jobs", timeout=5).status_code == 401
+        with pytest.raises(PoolUnavailable, match="token"):
+            ProcessPool(pool.url, "wrong").jobs()
+        assert requests.get(pool.url + "/jobs", timeout=5).status_code == 401
         id = submit(pool, job("a", tmp_path, secret="MDAx"))[0]
         assert "MDAx" not in json.dumps(finished(pool, id))
         assert {path.stat().st_mode & 0o077 for path in (tmp_path / "pool").rglob("*") if path.name != "token"} == {0}

@@ -6,14 +6,13 @@ import base64
 import hashlib
 import io
 import json
-import os
 import random
 import subprocess
 import sys
 import time
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -106,15 +105,17 @@ class Sandbox:
             here[last] = value
         return event
 
-    def run(self, *events: dict[str, Any], patience: float = 2.0, python: str = sys.executable, **env: str) -> Ran:
+    def run(
+        self, *events: dict[str, Any], patience: float = 2.0, command: Sequence[str] = (sys.executable,), **env: str
+    ) -> Ran:
         (self.path / "events.jsonl").write_text("".join(json.dumps(event) + "\n" for event in events))
         (self.path / "function.zip").write_bytes(self.zip)
         text = RUNNER.read_text().replace("PATIENCE = 120.0", f"PATIENCE = {patience}")
         (self.path / "runner.py").write_text(text)
         done = subprocess.run(
-            [python, "runner.py"],
+            [*command, "runner.py"],
             cwd=self.path,
-            env={"PATH": os.environ["PATH"], **env},
+            env=env,
             capture_output=True,
             text=True,
             timeout=60,
@@ -435,6 +436,11 @@ def main(event):
     assert [stat for stat in stats if int(stat[2]) == group and stat[0] != "Z"] == []
 
 
+def test_it_needs_no_environment(sandbox: Sandbox, storage: FaultyStorage) -> None:
+    ran = sandbox.run(sandbox.event(), command=("/usr/bin/env", "python3"))
+    assert ran.code == 0, ran.said
+
+
 def test_a_command_gets_paths_and_variables(sandbox: Sandbox, storage: FaultyStorage) -> None:
     script = '#!/bin/sh\ncp "$1" "$2/copy"\necho "$FAAS_KEY $SETTING {input}"\necho \'{"ok": 1}\' > "$FAAS_RESULT"\n'
     sandbox.archive({"bin/go": script}, mode=0o100755)
@@ -494,6 +500,6 @@ OLD = sorted(Path("~/.pyenv/versions").expanduser().glob("3.[6-9].*/bin/python")
 @pytest.mark.skipif(not OLD, reason="no older Python on this machine")
 @pytest.mark.parametrize("python", OLD, ids=lambda path: path.parts[-3])
 def test_it_runs_on_old_worker_nodes(sandbox: Sandbox, storage: FaultyStorage, python: Path) -> None:
-    ran = sandbox.run(sandbox.event(), python=str(python))
+    ran = sandbox.run(sandbox.event(), command=[str(python)])
     assert ran.code == 0, ran.said
     assert output(storage, "copy") == CONTENT

@@ -17,11 +17,13 @@ from eventflow.exactly_once import (
     Job,
     Pool,
     PoolRefused,
+    PoolUnavailable,
     QueuedJob,
     State,
     Submitted,
     home,
     id_order,
+    submit_at_home,
     submit_exactly_once,
 )
 from eventflow.function import Limits
@@ -174,6 +176,21 @@ def test_a_further_schedd_takes_keys_and_moves_no_other() -> None:
     after = {key: home(key, ["c", "b", "a"]) for key in keys}
     assert {after[key] for key in keys if after[key] != before[key]} == {"c"}
     assert all(60 < list(after.values()).count(name) < 140 for name in "abc")
+
+
+def test_a_schedd_that_is_away_stops_no_other() -> None:
+    class Away(MemoryPool):
+        def lookup(self, keys: Sequence[str], idle_of: Sequence[str] = ()) -> list[QueuedJob]:
+            raise PoolUnavailable("no route", where="schedd b")
+
+    here, keys = MemoryPool(), [f"key-{n}" for n in range(20)]
+    results = submit_at_home({"a": here, "b": Away()}, [job(key) for key in keys], now=1000.0)
+    assert [result.key for result in results] == keys
+    for result in results:
+        at_a = home(result.key, ["a", "b"]) == "a"
+        assert result.outcome == ("submitted" if at_a else "unavailable")
+        assert (result.reason is None) == at_a
+    assert set(here.started) == {key for key in keys if home(key, ["a", "b"]) == "a"}
 
 
 def test_a_job_does_not_show_its_tokens() -> None:

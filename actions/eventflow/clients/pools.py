@@ -26,12 +26,12 @@ class HTCondorAccess(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind"
 PoolAccess = ProcessPoolAccess | HTCondorAccess
 
 
-def connect(access: PoolAccess) -> Pool:
-    """Open the connection; the client library is imported only for the pool that is used."""
+def connect(access: PoolAccess) -> dict[str, Pool]:
+    """The environment's schedds by name; the client library is imported only for the kind of pool that is used."""
     if isinstance(access, ProcessPoolAccess):
         from eventflow.clients.process_pool import ProcessPool
 
-        return ProcessPool(access.url, access.token)
-    from eventflow.clients.condor import HTCondorPool
+        return {"local": ProcessPool(access.url, access.token)}
+    from eventflow.clients.condor import schedds
 
-    return HTCondorPool(access.collector, access.token, schedds=access.schedds)
+    return dict(schedds(access.collector, access.token, access.schedds))

@@ -12,12 +12,14 @@ from eventflow.exactly_once import Job, PoolRefused, PoolUnavailable, QueuedJob
 
 TIMEOUT = (3.05, 30.0)
 
+_OF_THE_JOB = (413, 422)
+
 
 class ProcessPool:
     """A `eventflow.exactly_once.Pool` of processes on one machine; ``token`` is the pool's bearer token."""
 
     def __init__(self, url: str, token: str) -> None:
-        self._url = url.rstrip("/")
+        self.url = url.rstrip("/")
         self._session = requests.Session()
         self._session.trust_env = False
         self._session.headers["Authorization"] = f"Bearer {token}"
@@ -60,16 +62,14 @@ class ProcessPool:
 
     def _send(self, method: str, path: str, body: bytes | None) -> dict[str, Any]:
         try:
-            response = self._session.request(
-                method, self._url + path, data=body, timeout=TIMEOUT, allow_redirects=False
-            )
+            response = self._session.request(method, self.url + path, data=body, timeout=TIMEOUT, allow_redirects=False)
             answer = msgspec.json.decode(response.content, type=dict[str, Any])
         except (requests.RequestException, msgspec.DecodeError) as error:
-            raise PoolUnavailable(f"no answer: {type(error).__name__}", where=f"pool {self._url}") from None
-        if response.status_code >= 500:
-            raise PoolUnavailable(f"status {response.status_code}", where=f"pool {self._url}")
-        if response.status_code >= 400:
-            raise PoolRefused(str(answer.get("error")), where=f"pool {self._url}")
+            raise PoolUnavailable(f"no answer: {type(error).__name__}", where=f"pool {self.url}") from None
+        if response.status_code in _OF_THE_JOB:
+            raise PoolRefused(str(answer.get("error")), where=f"pool {self.url}")
+        if response.status_code >= 400:  # a wrong token says nothing of the job either
+            raise PoolUnavailable(f"{response.status_code} {answer.get('error')}", where=f"pool {self.url}")
         return answer
 
 

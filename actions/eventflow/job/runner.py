@@ -606,7 +606,7 @@ class Launch:
         """A Python of that version (`3.11`; None: this one), asked for its version rather than believed."""
         here = "%d.%d" % sys.version_info[:2]
         if version in (None, here) and not self.setup:
-            return sys.executable
+            return sys.executable or os.readlink("/proc/self/exe")  # started without a PATH, Python does not know itself
         for name in ["python" + version, "python3"] if version else ["python3"]:
             probe = "import sys; print('%d.%d' % sys.version_info[:2])"
             try:
@@ -740,13 +740,14 @@ class Work:
         tmp, out = os.path.join(self.directory, "tmp"), os.path.join(self.directory, "out")
         for path in (self.directory, tmp, out):
             os.mkdir(path)
-        if self.exec.get("code") and not os.path.isdir(self.code):
+        has_code = os.path.exists("function.zip") or not self.exec.get("command")
+        if has_code and not os.path.isdir(self.code):
             os.mkdir(self.code)
-            unpack(self.exec["code"], self.code)
+            unpack(self.exec.get("code") or "", self.code)
         answer = os.path.join(self.directory, "answer.json")
         event_path = os.path.join(self.directory, "event.json")
         launch = Launch(
-            self.code if self.exec.get("code") else self.directory,
+            self.code if has_code else self.directory,
             self.directory,
             self.exec.get("setup"),
             dict(self.exec.get("env") or {}, FAAS_RESULT=answer, FAAS_EVENT=event_path, FAAS_OUTPUT=out),

@@ -1,0 +1,210 @@
+"""The pool port on HTCondor: remote submission to one schedd with an IDTOKEN, through the `htcondor2` bindings.
+
+The bindings keep one security session per process: a process has one identity, that of the first token it used.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import tempfile
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from eventflow.clients import condor_ad
+from eventflow.exactly_once import Job, PoolRefused, PoolUnavailable, QueuedJob
+
+SETTLES_WITHIN = 10.0
+"""Seconds after `spool` in which a schedd releases the jobs; it is a matter of milliseconds."""
+
+_SCHEDD_SAYS = re.compile(r"(?:SCHEDD|Submit):-?\d+:(.*)", re.DOTALL)
+
+
+def schedds(collector: str, token: str, names: Sequence[str]) -> dict[str, HTCondorPool]:
+    """The named schedds of a pool, each a pool of its own; without names the first that the collector knows.
+
+    ``collector`` is ``host:port``, ``token`` an IDTOKEN that may read and write. Nothing is connected yet.
+    """
+    folder = tempfile.TemporaryDirectory(prefix="faas-condor-")  # goes with the last of the pools
+    tokens = Path(folder.name) / "tokens"
+    tokens.mkdir(mode=0o700)
+    descriptor = os.open(tokens / "faas", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(token.strip() + "\n")
+    htcondor2 = _bindings(tokens)
+    return {name: HTCondorPool(htcondor2, collector, name, folder) for name in names or [""]}
+
+
+def _bindings(tokens: Path) -> Any:
+    """Import `htcondor2` without any configuration of the machine (an action has no PATH and no HOME either)."""
+    os.environ["CONDOR_CONFIG"] = "ONLY_ENV"  # read at import
+    import htcondor2
+
+    htcondor2.param["SEC_CLIENT_AUTHENTICATION_METHODS"] = "IDTOKENS"
+    htcondor2.param["SEC_TOKEN_DIRECTORY"] = str(tokens)
+    return htcondor2
+
+
+class Cluster:
+    """Jobs submitted together whose input is still to come. The bindings can spool only all of them."""
+
+    def __init__(self, result: Any, folders: dict[str, Path]) -> None:
+        self.result = result
+        self.folders = folders
+        self.made = time.monotonic()
+
+
+class HTCondorPool:
+    """A `eventflow.exactly_once.Pool` on one schedd."""
+
+    def __init__(self, htcondor2: Any, collector: str, schedd: str, folder: tempfile.TemporaryDirectory[str]) -> None:
+        self._htcondor2 = htcondor2
+        self._collector = collector
+        self._name = schedd
+        self._folder = folder
+        self._schedd: Any = None
+        self._unspooled: dict[str, Cluster] = {}
+
+    def lookup(self, keys: Sequence[str], idle_of: Sequence[str] = ()) -> list[QueuedJob]:
+        return self._query(condor_ad.lookup_constraint(keys, idle_of))
+
+    def submit(self, jobs: Sequence[Job]) -> list[str]:
+        described = condor_ad.description(jobs[0], jobs[0].files)
+        folders = [Path(tempfile.mkdtemp(prefix="job-", dir=self._folder.name)) for _ in jobs]
+        items = [condor_ad.item(job, str(folder)) for job, folder in zip(jobs, folders, strict=True)]
+        try:
+            with self._errors():
+                result = self._connected().submit(self._htcondor2.Submit(described), spool=True, itemdata=iter(items))
+        except BaseException:
+            _remove(folders)
+            raise
+        first = result.first_proc()
+        ids = [f"{result.cluster()}.{first + number}" for number in range(len(jobs))]
+        self._forget_abandoned()
+        self._unspooled[str(result.cluster())] = Cluster(result, dict(zip(ids, folders, strict=True)))
+        return ids
+
+    def spool(self, jobs: Mapping[str, Job]) -> list[str]:
+        taken = []
+        for number in dict.fromkeys(id.partition(".")[0] for id in jobs):
+            cluster = self._unspooled.pop(number, None)
+            if cluster is not None:
+                try:
+                    taken += self._spool_cluster(cluster, jobs)
+                finally:
+                    _remove(cluster.folders.values())
+        return taken
+
+    def withdraw(self, ids: Sequence[str], reason: str) -> None:
+        self._remove(condor_ad.spooling_constraint(ids), reason)
+
+    def remove(self, ids: Sequence[str], reason: str) -> None:
+        self._remove(condor_ad.ids_constraint(ids), reason)
+
+    def _spool_cluster(self, cluster: Cluster, jobs: Mapping[str, Job]) -> list[str]:
+        """Spool a cluster whole. When one of its jobs was lost to another submitter the others are given up too.
+
+        They are delivered again, and then submitted without the lost one; the submitter that came first always
+        keeps all of its jobs, so somebody always gets ahead.
+        """
+        wanted = [id for id in cluster.folders if id in jobs]
+        if len(wanted) < len(cluster.folders):
+            self.withdraw(wanted, "another job of its cluster was lost to another submitter")
+            return []
+        for id, folder in cluster.folders.items():
+            _write(folder, jobs[id].files)
+        failure: Exception | None = None
+        try:
+            with self._errors():
+                self._connected().spool(cluster.result)
+        except (PoolUnavailable, PoolRefused) as error:
+            failure = error
+        found = self._settled(wanted, SETTLES_WITHIN if failure is None else 0.0)
+        taken = [row.id for row in found if row.state != "spooling"]
+        left = [row.id for row in found if row.state == "spooling"]
+        if left:
+            self.withdraw(left, "its input did not arrive")
+        if failure is not None and len(found) == len(wanted):  # nobody withdrew any: the schedd is in trouble
+            raise failure
+        return taken
+
+    def _settled(self, ids: Sequence[str], within: float) -> list[QueuedJob]:
+        """The jobs once none is spooling any more, or as they are after ``within`` seconds."""
+        deadline = time.monotonic() + within
+        while True:
+            found = self._query(condor_ad.ids_constraint(ids))
+            if time.monotonic() >= deadline or all(row.state != "spooling" for row in found):
+                return found
+            time.sleep(0.01)
+
+    def _query(self, constraint: str) -> list[QueuedJob]:
+        with self._errors():
+            ads = self._connected().query(constraint, list(condor_ad.PROJECTION))
+        now = time.time()
+        return [row for ad in ads if (row := condor_ad.queued(ad, self._name, now)) is not None]
+
+    def _remove(self, constraint: str, reason: str) -> None:
+        with self._errors():
+            # The reason as a tuple: given as a string, the bindings (25.14) drop it.
+            done = self._connected().act(self._htcondor2.JobAction.Remove, constraint, reason=(reason, 0))
+        if done["TotalPermissionDenied"]:
+            raise PoolRefused("may not remove these jobs", where=self._where)
+
+    def _forget_abandoned(self) -> None:
+        """Drop what was never spooled because a step in between failed; the jobs themselves are found too old."""
+        for number, cluster in list(self._unspooled.items()):
+            if time.monotonic() - cluster.made > 600:
+                _remove(self._unspooled.pop(number).folders.values())
+
+    def _connected(self) -> Any:
+        if self._schedd is None:
+            collector = self._htcondor2.Collector(self._collector)
+            kind = self._htcondor2.DaemonType.Schedd
+            ads = {str(ad["Name"]): ad for ad in collector.locateAll(kind)}
+            name = self._name or min(ads, default="")
+            if name not in ads:
+                known = ", ".join(sorted(ads)) or "none"
+                raise PoolUnavailable(
+                    f"the collector knows no schedd {name}", where=self._where, hint=f"it knows {known}"
+                )
+            self._name = name
+            self._schedd = self._htcondor2.Schedd(ads[name])
+        return self._schedd
+
+    @property
+    def _where(self) -> str:
+        return f"schedd {self._name or '(any)'} of {self._collector}"
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        """Tell what the schedd says of a job from everything else, which says nothing of the job.
+
+        A token that has expired or may not write is the platform's trouble: every job would fail alike, so the
+        events wait until it is mended.
+        """
+        try:
+            yield
+        except self._htcondor2.HTCondorException as error:
+            said = str(error).strip()
+            found = _SCHEDD_SAYS.search(said)
+            if found:
+                raise PoolRefused(found[1].strip()[:500], where=self._where) from None
+            self._schedd = None  # it may have come back elsewhere
+            hint = "renew the pool's token in the environment" if "AUTHENTICATE" in said or "DENIED" in said else ""
+            raise PoolUnavailable(said[:500], where=self._where, hint=hint) from None
+
+
+def _write(folder: Path, files: Mapping[str, bytes]) -> None:
+    for name, content in files.items():
+        descriptor = os.open(folder / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+
+
+def _remove(folders: Iterable[Path]) -> None:
+    for folder in folders:
+        shutil.rmtree(folder, ignore_errors=True)

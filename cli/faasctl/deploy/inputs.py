@@ -10,7 +10,7 @@ import msgspec
 
 from eventflow.spec import Key, SpecError, nearest
 from faasctl.decoding import decode
-from faasctl.deploy.interpolation import interpolate_tree, is_hidden, plain
+from faasctl.deploy.interpolation import hidden, interpolate_tree, is_hidden, plain
 from faasctl.deploy.model import Parameter
 
 _ALIASES = {
@@ -93,7 +93,7 @@ def _typed(value: Any, kind: str, key: Key) -> Any:
     """``value`` as its declared type; text from a variable is read as that type."""
     if isinstance(value, str) and kind != "string":
         try:
-            value = json.loads(value)
+            value = hidden(json.loads(value)) if is_hidden(value) else json.loads(value)
         except ValueError:
             raise SpecError(f"is text and no {kind}", key=key) from None
     fits = {

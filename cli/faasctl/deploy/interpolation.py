@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from eventflow.spec import Key, SpecError, nearest
 
 _REFERENCE = re.compile(r"\$\$\{([^{}]*)\}|\$\{([^{}]*)\}|\$([A-Za-z_][A-Za-z0-9_]*)|\$\{")
+_WHOLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}|\$([A-Za-z_][A-Za-z0-9_]*)")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
@@ -32,15 +33,19 @@ def interpolate(text: str, variables: Mapping[str, Any], key: Key) -> Any:
     """
     if not (text.startswith("$") and len(text) > 1) and "${" not in text:
         return text
-    whole = _REFERENCE.fullmatch(text)
-    if whole and whole[1] is None and (whole[2] or whole[3]):
-        return _value(whole[2] or whole[3], variables, key)
+    whole = _WHOLE.fullmatch(text)
+    if whole:
+        return _value(whole[1] or whole[2], variables, key)
     escape = _is_json(text)
 
     def replace(found: re.Match[str]) -> str:
         if found[1] is not None:
             return f"${{{found[1]}}}"
-        value = _value(found[2] or found[3] or "", variables, key)
+        name = found[2] or found[3]
+        if not name or not _NAME.fullmatch(name):
+            hint = "write ${NAME}, or $${NAME} for the text ${NAME}"
+            raise SpecError(f"{found.group()} is no reference", key=key, hint=hint)
+        value = _value(name, variables, key)
         plain = value if isinstance(value, str) else json.dumps(value)
         return json.dumps(plain)[1:-1] if escape else plain
 
@@ -69,32 +74,31 @@ def is_hidden(value: Any) -> bool:
     return isinstance(value, Hidden)
 
 
+def hidden(value: Any) -> Any:
+    """The same value with the mark that it came from a variable."""
+    return _with_texts(value, Hidden)
+
+
 def plain(value: Any) -> Any:
-    """The same value without the mark of where it came from."""
+    """The same value without that mark."""
+    return _with_texts(value, str)
+
+
+def _with_texts(value: Any, change: Callable[[str], str]) -> Any:
     if isinstance(value, dict):
-        return {name: plain(inner) for name, inner in value.items()}
+        return {name: _with_texts(inner, change) for name, inner in value.items()}
     if isinstance(value, list):
-        return [plain(inner) for inner in value]
-    return str(value) if isinstance(value, str) else value
+        return [_with_texts(inner, change) for inner in value]
+    return change(value) if isinstance(value, str) else value
 
 
 def _value(name: str, variables: Mapping[str, Any], key: Key) -> Any:
-    if not _NAME.fullmatch(name):
-        raise SpecError(f"${{{name} is no reference", key=key, hint="write ${NAME}, or $${NAME} for the text ${NAME}")
     if name not in variables:
         near = nearest(name, list(variables))
         known = f" ({near})" if near.startswith("did") else ""
         hint = f"export {name}=..., or write $${{{name}}} if the text itself is meant{known}"
         raise SpecError(f"the variable {name} is not defined", key=key, hint=hint)
-    return _hidden(variables[name])
-
-
-def _hidden(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {name: _hidden(inner) for name, inner in value.items()}
-    if isinstance(value, list):
-        return [_hidden(inner) for inner in value]
-    return Hidden(value) if isinstance(value, str) else value
+    return hidden(variables[name])
 
 
 def _is_json(text: str) -> bool:

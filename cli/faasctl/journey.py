@@ -113,7 +113,7 @@ def follow(
     steps += [
         Step(f"job {entry['state']}", entry["time"] * 1000, note=entry.get("reason") or "") for entry in job["log"]
     ]
-    result = job["result"] or {}
+    result = ((job["result"] or {}).get("events") or [{}])[0]
     outputs = tuple(Output(one["path"], one["size"], one["adler32"]) for one in result.get("outputs", ()))
     submitted = parts[-1]["end"]
     ended = job["since"] * 1000

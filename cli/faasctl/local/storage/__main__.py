@@ -119,7 +119,7 @@ def main(directory: Path, config_file: Path, port: int, pool_port: int, bootstra
             server_header=False,
             headers=[("Server", SERVER)],
             timeout_keep_alive=30,
-            timeout_graceful_shutdown=5,
+            timeout_graceful_shutdown=1,
         ),
         greeting,
     )

@@ -1,5 +1,6 @@
 """Decoding a function: canonical values, and errors that name the key and say what to do."""
 
+import contextlib
 from typing import Any
 
 import pytest
@@ -222,3 +223,37 @@ def test_what_is_encoded_decodes_to_the_same_function(resources: dict[str, Any],
     # then
     assert function.decode(encoded) == found
     assert function.encode(function.decode(encoded)) == encoded
+
+
+EVERYTHING: dict[str, Any] = {
+    **source(
+        ["/raw/{run}/*.root", "/raw2/{run}/**"], when={"type": "storage.read", "where": {"size": [1, {"exists": True}]}}
+    ),
+    "run": {"command": ["./x", "{input}"], "env": {"A": "b"}, "image": "/i", "setup": "/s"},
+    "inputs": {"c": "/c/{run}"},
+    "params": {"a": [1]},
+    "resources": {"cpus": 1, "memory": "2GB", "disk": "auto", "runtime": "1h", "gpus": 0},
+    "limits": {"max_idle": 5, "max_running": 2},
+    "retries": 1,
+    "chained": True,
+}
+
+
+def places(value: Any, key: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """Where something stands in a nested value."""
+    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    return [key, *(place for name, each in inner for place in places(each, (*key, name)))]
+
+
+def replaced(value: Any, place: tuple[Any, ...], new: Any) -> Any:
+    if not place:
+        return new
+    copy = dict(value) if isinstance(value, dict) else list(value)
+    copy[place[0]] = replaced(value[place[0]], place[1:], new)
+    return copy
+
+
+@given(st.sampled_from(places(EVERYTHING)), json | st.text(alphabet="/{}*\\ab.:\0\n", max_size=12))
+def test_whatever_stands_in_a_specification_it_is_decoded_or_refused(place: tuple[Any, ...], new: Any) -> None:
+    with contextlib.suppress(SpecError):
+        function.decode(replaced(EVERYTHING, place, new))

@@ -13,6 +13,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -96,12 +97,17 @@ class Storage:
 def running_storage(
     directory: Path, *, bootstrap_servers: str = "none", topic: str = "billing", **settings: Any
 ) -> Iterator[Storage]:
-    """A storage that keeps everything in ``directory``; ``settings`` are those of its configuration file."""
+    """A storage that keeps everything in ``directory``; ``settings`` are those of its configuration file.
+
+    Several may share a directory: then they are doors of one storage.
+    """
     directory.mkdir(parents=True, exist_ok=True)
-    config = directory / "config.json"
-    config.touch(mode=0o600)
-    config.write_text(json.dumps({"users": USERS, "directories": DIRECTORIES, "cleaner_interval": 0.5, **settings}))
-    command = [sys.executable, "-m", "faasctl.local.storage", "--dir", str(directory), "--config", str(config)]
+    descriptor, config = tempfile.mkstemp(dir=directory, prefix="config-", suffix=".json")
+    os.close(descriptor)
+    Path(config).write_text(
+        json.dumps({"users": USERS, "directories": DIRECTORIES, "cleaner_interval": 0.5, **settings})
+    )
+    command = [sys.executable, "-m", "faasctl.local.storage", "--dir", str(directory), "--config", config]
     command += ["--bootstrap-servers", bootstrap_servers, "--topic", topic]
     log = directory / "storage.log"
     reading, writing = os.pipe()

@@ -6,6 +6,7 @@ import asyncio
 import time
 
 from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from faasctl.local.storage.door import Door
@@ -29,6 +30,9 @@ def application(service: Service) -> ASGIApp:
             answer = refusal.response()
         except ClientDisconnect:
             return
+        if isinstance(answer, Response) and answer.status_code >= 300 and "expect" in http.headers:
+            # the client will not send the body that it announced, and what it sends next must not be taken for it
+            answer.headers["connection"] = "close"
         await answer(scope, receive, send)
 
     return app

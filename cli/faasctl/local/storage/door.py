@@ -7,11 +7,12 @@ or MANAGE of the parent.
 
 from __future__ import annotations
 
+import base64
 import html
 import re
 import secrets
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from typing import TypeVar
 from urllib.parse import quote, unquote_to_bytes, urlsplit
 
@@ -35,6 +36,7 @@ MACAROON_REQUEST = "application/macaroon-request"
 _SMALL = 1 << 20
 
 _READ = 4
+_DEEPEST = 64
 
 Made = TypeVar("Made")
 
@@ -79,7 +81,7 @@ class Door:
         """The answer to ``http``. Raises Refusal."""
         began = time.time_ns()
         if http.method == "OPTIONS":
-            return Response(headers={"DAV": "1, 2", "Allow": ", ".join((*self._methods, "OPTIONS"))})
+            return Response()
         url = _decoded(http.scope["raw_path"])
         try:
             login = self._service.accounts.login(
@@ -127,7 +129,7 @@ class Door:
                 if entry.size is None
                 else Status(billing.FILE_CORRUPTED, "File is broken")
             )
-            self._service.refuse_read(request, size=entry.size or 0, status=status, known=True)
+            self._service.refuse_read(request, size=entry.size or 0, status=status, known=entry.size is not None)
             raise trouble(status.message or "")
         transfer = Transfer(request=request, url_path=asked.url_path, size=entry.size, adler32=entry.adler32 or "")
         if self._service.config.redirects:
@@ -142,8 +144,10 @@ class Door:
         allowed = asked.permits(Activity.UPLOAD) and (existing is None or asked.permits(Activity.DELETE))
         if not allowed:
             raise asked.denied()
+        if existing is not None and not self._service.namespace.may_change(asked.path, asked.login.owner):
+            raise asked.denied()
         if existing is not None and existing.directory:
-            raise Refusal(405, "Resource exists as collection")
+            raise Refusal(405, "Method PUT is not allowed.")
         limit = asked.login.context.max_upload
         length = http.headers.get("content-length")
         if limit is not None and length is not None and length.isdigit() and int(length) > limit:
@@ -222,19 +226,9 @@ class Door:
 
     async def _propfind(self, asked: Asked) -> Response:
         entry = self._looked_up(asked)
-        try:
-            properties = propfind.wanted(await _small_body(asked.http))
-        except ValueError:
-            raise Refusal(400, "No XML") from None
-        shown = [(asked.url_path, entry)]
-        deep = asked.http.headers.get("depth", "infinity") != "0"
-        if deep and entry.directory and asked.permits(Activity.LIST) and asked.login.owner.may(entry, _READ):
-            above = asked.url_path.rstrip("/")
-            shown += [
-                (f"{above}/{name(child.path)}", child)
-                for child in self._service.namespace.children(entry.path)
-                if asked.permits(Activity.READ_METADATA, child.path)
-            ]
+        properties = propfind.wanted(await _small_body(asked.http))
+        depth = {"0": 0, "1": 1}.get(asked.http.headers.get("depth", ""), _DEEPEST)
+        shown = list(self._below(asked, asked.url_path, entry, depth))
         return Response(propfind.answer(shown, properties), 207, {"DAV": "1, 2"}, "application/xml; charset=utf-8")
 
     async def _post(self, asked: Asked) -> Response:
@@ -247,15 +241,27 @@ class Door:
             request = macaroons.read_request(await _small_body(http))
             context = macaroons.context_for(login.context, path)
             context = msgspec.structs.replace(context, uid=login.uid, gids=login.gids, username=login.username)
-            caveats = macaroons.chain(context, request, iid=secrets.token_urlsafe(6), now=asked.began)
+            caveats = macaroons.chain(
+                context, request, iid=base64.b64encode(secrets.token_bytes(6)).decode(), now=asked.began
+            )
             token = macaroons.seal(service.secret, context.path, caveats)
         except macaroons.Refused as refused:
             raise Refusal(400, reason=str(refused)) from None
         except OverflowError:
             raise Refusal(500, reason="Server Error") from None
         base = f"https://{http.headers.get('host', f'localhost:{service.door_port}')}/"
-        target = f"{base.rstrip('/')}{http.scope['raw_path'].decode()}"
+        target = base + url_path(asked.url_path).removeprefix("/")
         return Response(macaroons.answer(token, target, base), media_type="application/json")
+
+    def _below(self, asked: Asked, url: str, entry: Entry, depth: int) -> Iterator[tuple[str, Entry]]:
+        """``entry``, called ``url``, and what the client may see below it."""
+        yield url, entry
+        listable = asked.permits(Activity.LIST, entry.path) and asked.login.owner.may(entry, _READ)
+        if depth == 0 or not entry.directory or not listable:
+            return
+        for child in self._service.namespace.children(entry.path):
+            if asked.permits(Activity.READ_METADATA, child.path):
+                yield from self._below(asked, f"{url.rstrip('/')}/{name(child.path)}", child, depth - 1)
 
     def _looked_up(self, asked: Asked) -> Entry:
         entry = self._existing(asked)
@@ -341,6 +347,7 @@ class Door:
         headers["Content-Disposition"] = "attachment"
         if wanted is not None:
             headers["Content-Range"] = f"bytes {first}-{first + length - 1}/{size}"
+            del headers["Accept-Ranges"]
         else:
             headers |= digests.answer(asked.http.headers, {"adler32": bytes.fromhex(transfer.adler32)})
             headers["Last-Modified"] = http_date(entry.modified)
@@ -352,14 +359,17 @@ class Door:
             return Response(
                 status_code=302, headers={"Location": f"{self._service.endpoint}{url_path(asked.url_path)}/"}
             )
+        headers = self._entry_headers(entry) | {"Last-Modified": http_date(entry.modified)}
         if not asked.permits(Activity.LIST) or not asked.login.owner.may(entry, _READ):
-            raise asked.denied()
+            refusal = asked.denied()
+            refusal.headers |= headers
+            raise refusal
         items = "".join(
             f'<li><a href="{html.escape(url_path(label))}">{html.escape(label)}</a></li>'
             for child in self._service.namespace.children(entry.path)
             for label in [name(child.path) + ("/" if child.directory else "")]
         )
-        return Response(f"<!DOCTYPE html><ul>{items}</ul>", media_type="text/html")
+        return Response(f"<!DOCTYPE html><ul>{items}</ul>", headers=headers, media_type="text/html")
 
     @staticmethod
     def _entry_headers(entry: Entry) -> dict[str, str]:
@@ -378,7 +388,7 @@ def _billed(asked: Asked, entry: Entry, *, write: bool) -> billing.Request:
 
 
 def _conflict() -> Refusal:
-    return Refusal(409, "<html><body><h1>Conflict</h1></body></html>")
+    return Refusal(409, page="<html><body><h1>Conflict</h1></body></html>")
 
 
 def _decoded(raw: bytes) -> str:

@@ -1,7 +1,8 @@
 """Macaroons as dCache makes and opens them. Pure.
 
-Follows the behaviour of ``MacaroonRequestHandler`` (what a request may ask for), ``MacaroonProcessor`` (order
-of caveats) and jmacaroons (version 1 packets, URL-safe base64 without padding). dCache rotates its secrets;
+Follows the behaviour of ``MacaroonRequestHandler`` (what a request may ask for), ``MacaroonProcessor`` (order of
+caveats) and jmacaroons (version 1 packets, URL-safe base64 without padding). dCache rotates its secrets; this storage
+has one. Written out here because pymacaroons breaks on a location that is not ASCII. dCache rotates its secrets;
 this storage has one.
 """
 
@@ -11,11 +12,10 @@ import base64
 import hashlib
 import hmac
 import json
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import msgspec
-import pymacaroons
-from pymacaroons.exceptions import MacaroonDeserializationException
 
 from faasctl.local.storage import instant
 from faasctl.local.storage.caveats import Activity, Context, Rejection, parse
@@ -26,6 +26,9 @@ DEFAULT_LIFETIME = 1 * instant.DAY * instant.SECOND
 
 # Java's Instant ends here, long after its Duration does.
 _LAST_INSTANT = 31_556_889_864_403_199 * instant.SECOND
+
+# A packet has its length in four hex digits; dCache does not check, and issues a broken macaroon.
+_LONGEST_CAVEAT = 65_000
 
 
 class Unverified(Exception):
@@ -59,30 +62,22 @@ class Macaroon(msgspec.Struct, frozen=True, kw_only=True):
 
     def verify(self, secret: Secret) -> None:
         """Raises ValueError for another secret's macaroon, Unverified for a forged one."""
-        if not hmac.compare_digest(self.identifier, secret.identifier):
+        if not hmac.compare_digest(self.identifier.encode(), secret.identifier.encode()):
             raise ValueError("unknown secret")
-        key = hmac.digest(b"macaroons-key-generator", secret.value, "sha256")
-        signature = hmac.digest(key, self.identifier.encode(), "sha256")
-        for caveat in self.caveats:
-            signature = hmac.digest(signature, caveat.encode(), "sha256")
-        if not hmac.compare_digest(signature, self.signature):
+        if not hmac.compare_digest(_signature(secret, self.caveats), self.signature):
             raise Unverified
 
 
 def open_macaroon(token: str) -> Macaroon:
     """The macaroon in ``token`` (base64 of either alphabet, padded or not). Raises ValueError."""
     text = token.replace("+", "-").replace("/", "_").rstrip("=")
-    if not text.startswith("MD"):
-        raise ValueError("no macaroon of version 1")
-    try:
-        found = pymacaroons.Macaroon.deserialize(text)
-        texts = tuple(_text(caveat.caveat_id) for caveat in found.caveats)
-        identifier, signature = _text(found.identifier), bytes.fromhex(found.signature)
-    except (MacaroonDeserializationException, ValueError, KeyError, IndexError, TypeError):
-        raise ValueError("no macaroon") from None
-    if any(not caveat.first_party() for caveat in found.caveats):
-        raise ValueError("third-party caveats are not supported")
-    return Macaroon(identifier=identifier, caveats=texts, signature=signature)
+    data = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
+    packets = list(_packets(data))
+    keys = [key for key, _ in packets]
+    if keys != [b"location", b"identifier", *[b"cid"] * (len(keys) - 3), b"signature"]:
+        raise ValueError("no macaroon of version 1 with first-party caveats only")
+    caveats = tuple(value.decode() for key, value in packets if key == b"cid")
+    return Macaroon(identifier=packets[1][1].decode(), caveats=caveats, signature=packets[-1][1])
 
 
 def identify(iid: str | None, signature: bytes) -> str:
@@ -144,6 +139,8 @@ def chain(context: Context, request: MintRequest, *, iid: str, now: int) -> list
     """
     befores, others = [], []
     for text in request.caveats:
+        if len(text.encode()) > _LONGEST_CAVEAT:
+            raise Refused("Bad requested caveat: too long")
         try:
             kind, value = parse(text)
         except Rejection as rejection:
@@ -167,10 +164,11 @@ def chain(context: Context, request: MintRequest, *, iid: str, now: int) -> list
 def seal(secret: Secret, path: FsPath, caveats: list[str]) -> str:
     """The macaroon of ``caveats``; its location is printed as Java prints an Optional."""
     location = "Optional.empty" if path == ROOT else f"Optional[{path}]"
-    macaroon = pymacaroons.Macaroon(location=location, identifier=secret.identifier, key=secret.value)
-    for caveat in caveats:
-        macaroon.add_first_party_caveat(caveat)
-    return str(macaroon.serialize()).rstrip("=")
+    packets = [(b"location", location.encode()), (b"identifier", secret.identifier.encode())]
+    packets += [(b"cid", caveat.encode()) for caveat in caveats]
+    packets.append((b"signature", _signature(secret, caveats)))
+    data = b"".join(b"%04x%b %b\n" % (len(key) + len(value) + 6, key, value) for key, value in packets)
+    return base64.urlsafe_b64encode(data).decode().rstrip("=")
 
 
 def answer(macaroon: str, target: str, base: str) -> bytes:
@@ -187,6 +185,26 @@ def answer(macaroon: str, target: str, base: str) -> bytes:
 def request_path(path: str) -> FsPath:
     """The path of a macaroon request's URL."""
     return normal(path)
+
+
+def _signature(secret: Secret, caveats: Iterable[str]) -> bytes:
+    """The chain of HMACs of libmacaroons."""
+    key = hmac.digest(b"macaroons-key-generator", secret.value, "sha256")
+    signature = hmac.digest(key, secret.identifier.encode(), "sha256")
+    for caveat in caveats:
+        signature = hmac.digest(signature, caveat.encode(), "sha256")
+    return signature
+
+
+def _packets(data: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Keys and values of packets: four hex digits of length, key, blank, value, newline. Raises ValueError."""
+    while data:
+        length = int(data[:4], 16)
+        packet, data = data[4:length], data[length:]
+        key, blank, value = packet.partition(b" ")
+        if length < 6 or len(packet) != length - 4 or not blank or not value:
+            raise ValueError("a broken packet")
+        yield key, value[:-1]
 
 
 def _expiry(context: Context, befores: list[str], validity: str | None, now: int) -> int:
@@ -232,7 +250,3 @@ def _gson(value: Any) -> str:
             return "BOOLEAN"
         case _:
             return "NUMBER"
-
-
-def _text(value: str | bytes) -> str:
-    return value.decode() if isinstance(value, bytes) else value

@@ -153,6 +153,14 @@ class Namespace:
         )
         return [_entry(row) for row in rows.fetchall()]
 
+    def may_change(self, path: FsPath, owner: Owner) -> bool:
+        """May ``owner`` put something else in the place of ``path``?"""
+        try:
+            self._writable_parent(path, owner)
+        except (Missing, Forbidden):
+            return False
+        return True
+
     def make_directory(self, path: FsPath, owner: Owner) -> Entry:
         """A new directory; its parent must be there. Raises Missing (no parent), Forbidden."""
         above = self._writable_parent(path, owner)

@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 from xml.sax.saxutils import escape
 
 from faasctl.local.storage.namespace import Entry
-from faasctl.local.storage.paths import name
+from faasctl.local.storage.paths import ROOT, name
 from faasctl.local.storage.replies import http_date, url_path
 
 _DAV = "DAV:"
@@ -34,16 +34,14 @@ DEFAULT: tuple[Property, ...] = (
 
 
 def wanted(body: bytes) -> tuple[Property, ...]:
-    """The properties asked for; none or ``allprop`` means the usual ones. Raises ValueError for what is not XML."""
-    if not body.strip():
-        return DEFAULT
+    """The properties asked for; ``allprop``, and what cannot be read, means the usual ones."""
     if b"<!" in body:
-        raise ValueError("a document type")
+        return DEFAULT
     try:
         # without a document type there is nothing to expand
         root = ElementTree.fromstring(body)  # noqa: S314
-    except ElementTree.ParseError as error:
-        raise ValueError(str(error)) from None
+    except ElementTree.ParseError:
+        return DEFAULT
     found = root.find(f"{{{_DAV}}}prop")
     if found is None:
         return DEFAULT
@@ -78,7 +76,7 @@ def _value(entry: Entry, wanted: Property) -> str | None:
             return str(entry.size)
         case (namespace, "getetag") if namespace == _DAV:
             return escape(entry.etag)
-        case (namespace, "displayname") if namespace == _DAV:
+        case (namespace, "displayname") if namespace == _DAV and entry.path != ROOT:
             return escape(name(entry.path))
         case (namespace, "getcontenttype") if namespace == _DAV and entry.directory:
             return "text/html; charset=utf-8"
@@ -91,6 +89,10 @@ def _value(entry: Entry, wanted: Property) -> str | None:
             return f"adler32={entry.adler32}" if entry.adler32 else ""
         case (namespace, "FileLocality") if namespace == _SRM and not entry.directory:
             return "ONLINE" if complete else "NONE"
+        case (namespace, "AccessLatency") if namespace == _SRM and not entry.directory:
+            return "ONLINE"
+        case (namespace, "RetentionPolicy") if namespace == _SRM and not entry.directory:
+            return "REPLICA"
     return None
 
 

@@ -14,22 +14,31 @@ SERVER = "faasctl"
 
 
 class Refusal(Exception):
-    """A request that is answered with an error; ``reason`` goes into the status line, ``text`` is the body."""
+    """A request that is answered with an error; ``reason`` goes into the status line.
+
+    The body is ``text``, to which dCache adds a newline, or ``page``, which it calls nothing.
+    """
 
     def __init__(
-        self, status: int, text: str = "", *, reason: str | None = None, headers: dict[str, str] | None = None
+        self,
+        status: int,
+        text: str = "",
+        *,
+        reason: str | None = None,
+        headers: dict[str, str] | None = None,
+        page: str = "",
     ) -> None:
         super().__init__(reason or text)
         self.status = status
         self.text = text
         self.reason = reason
         self.headers = headers or {}
+        self.page = page
 
     def response(self) -> Response:
-        """The answer; dCache ends a text with a newline and calls it plain text."""
-        body = f"{self.text}\n" if self.text else ""
-        kind = "text/plain;charset=utf-8" if body else None
-        response = Response(body, self.status, self.headers, kind)
+        """The answer."""
+        body = f"{self.text}\n" if self.text else self.page
+        response = Response(body, self.status, self.headers, "text/plain;charset=utf-8" if self.text else None)
         if self.reason is not None:
             # a phrase is one line of Latin-1; Jetty puts "?" for the rest, so does this
             phrase = re.sub(r"[^\x20-\x7e\xa0-\xff]", "?", self.reason)

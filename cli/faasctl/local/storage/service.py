@@ -74,17 +74,15 @@ class Service:
         status = self._judged(transfer, received)
         pnfsid = transfer.request.pnfsid
         proxied = way.port == 0
-        keep = status.code == billing.OK or (
-            status.code == billing.FILE_CORRUPTED and received.size > 0 and not proxied
-        )
+        summed_wrong = status.code == billing.FILE_CORRUPTED and not received.cut
+        broken = status.code == billing.FILE_CORRUPTED and received.size > 0 and not proxied
+        keep = status.code == billing.OK or broken
         entry = None
         if keep:
             self.namespace.partial(pnfsid).replace(self.namespace.data(pnfsid))
             adler32 = received.checksums["adler32"].hex()
             try:
-                entry = self.namespace.complete(
-                    pnfsid, size=received.size, adler32=adler32, broken=status.code != billing.OK
-                )
+                entry = self.namespace.complete(pnfsid, size=received.size, adler32=adler32, broken=broken)
             except Missing:
                 status = _GONE
                 self.namespace.data(pnfsid).unlink()
@@ -92,8 +90,7 @@ class Service:
             self.namespace.partial(pnfsid).unlink(missing_ok=True)
             if proxied:
                 self.namespace.withdraw(pnfsid)
-        size = received.size if keep else 0
-        self._announce_upload(transfer, received, way, status, size)
+        self._announce_upload(transfer, received, way, status, received.size if keep or summed_wrong else 0)
         if status.code != billing.OK or entry is None:
             raise _refusal(status, proxied=proxied)
         return entry
@@ -203,7 +200,11 @@ class Service:
             client_port=way.port,
             status=killed if cut_at_door else status,
         )
-        seen = Status(billing.UNEXPECTED, "Client disconnected while proxying an upload.") if cut_at_door else None
+        seen = None
+        if cut_at_door:
+            seen = Status(billing.UNEXPECTED, "Client disconnected while proxying an upload.")
+        elif status.code == billing.FILE_CORRUPTED and way.port == 0:
+            seen = Status(billing.UNEXPECTED, None)
         done = [billing.transfer(transfer.request, mover), billing.finished(transfer.request, mover, status=seen)]
         self._sink.announce(*(reversed(done) if cut_at_door else done))
         if cut_at_door:

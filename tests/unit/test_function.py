@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from eventflow import function
 from eventflow.spec import SpecError, key_text
 from tests.unit.functions import make, source
+from tests.unit.steps import steps
 
 
 def refused(plain: Any) -> SpecError:
@@ -161,6 +162,19 @@ def test_a_light_function_need_not_write() -> None:
     # then
     assert found.write is None
     assert function.decode(function.encode(found)) == found
+
+
+def test_patterns_that_would_take_long_to_compare_are_refused_at_once() -> None:
+    # given: two segments of 400 wildcards each that differ only at their ends
+    intricate = "*a" * 400
+    plain = source([f"/out/{intricate}b/x", f"/in/{intricate}c"])
+
+    # when
+    spent = steps(lambda: refused(plain))
+
+    # then
+    assert "too intricate" in refused(plain).why
+    assert spent < 10_000_000
 
 
 def test_each_input_has_its_own_output_directory() -> None:

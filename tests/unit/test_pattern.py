@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eventflow.errors import ItemError
-from eventflow.overlap import common_path
+from eventflow.overlap import Comparison
 from eventflow.pattern import Glob, Template, expand, parse_glob, split
 from eventflow.spec import SpecError
 from tests.unit.naive import naive_match
@@ -123,7 +123,7 @@ def test_patterns_that_share_a_path_are_known_to_overlap(left: str, right: str, 
         return
 
     # when
-    example = common_path(one, other)
+    example = Comparison(100_000).common_path(one, other)
 
     # then
     if example is None:

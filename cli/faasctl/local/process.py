@@ -31,13 +31,17 @@ class Service:
 
     def __init__(self, name: str, module: Sequence[str], log: Path) -> None:
         self.name = name
+        self._module = tuple(module)
         self._log = log
+        self._start()
+
+    def _start(self, *options: str) -> None:
         reading, self._lifeline = os.pipe()
         os.set_inheritable(reading, True)
         try:
-            with log.open("ab") as stderr:
+            with self._log.open("ab") as stderr:
                 self._process = subprocess.Popen(
-                    [sys.executable, "-m", *module],
+                    [sys.executable, "-m", *self._module, *options],
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.PIPE,
                     stderr=stderr,
@@ -77,6 +81,12 @@ class Service:
         facts = json.loads(line)
         assert isinstance(facts, dict)
         return facts
+
+    def restart(self, *options: str) -> dict[str, Any]:
+        """Stop the service and start it again, with more options (a port to come back on)."""
+        self.stop()
+        self._start(*options)
+        return self.ready()
 
     def stop(self) -> None:
         """End the service: SIGTERM, and SIGKILL when it does not listen."""

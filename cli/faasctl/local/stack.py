@@ -79,7 +79,7 @@ class Stack:
     def __init__(self, folder: Path, tell: Callable[[str], None] = lambda line: None) -> None:
         self.folder = folder
         self._tell = tell
-        self._services: list[Service] = []
+        self.services: list[Service] = []
         self._lock = -1
         self.status: dict[str, Any] = {}
 
@@ -105,13 +105,13 @@ class Stack:
 
     def ended(self) -> str | None:
         """The name of a service that is gone, if one is."""
-        return next((service.name for service in self._services if service.ended), None)
+        return next((service.name for service in self.services if service.ended), None)
 
     def stop(self) -> None:
         """End every service, the last started first, and let go of the folder."""
-        for service in reversed(self._services):
+        for service in reversed(self.services):
             service.stop()
-        self._services.clear()
+        self.services.clear()
         (self.folder / "stack.json").unlink(missing_ok=True)
         if self._lock >= 0:
             os.close(self._lock)
@@ -124,7 +124,7 @@ class Stack:
 
         def start(name: str, *module: str) -> Service:
             service = Service(name, module, logs / f"{name}.log")
-            self._services.append(service)
+            self.services.append(service)
             return service
 
         for part in ("openwhisk", "pool", "storage"):
@@ -166,7 +166,7 @@ class Stack:
             },
             "pool": {"kind": "process"},
         }
-        stack = {"pid": os.getpid(), "services": {s.name: s.pid for s in self._services}, "status": self.status}
+        stack = {"pid": os.getpid(), "services": {s.name: s.pid for s in self.services}, "status": self.status}
         _private(self.folder / "stack.json", msgspec.json.encode(stack).decode())
 
     def _secrets(self) -> Secrets:

@@ -177,6 +177,11 @@ def parse_glob(text: str, key: Key = ()) -> Glob:
     return Glob(segments, text)
 
 
+def parse_globs(texts: Sequence[str], key: Key = ("when", "path")) -> list[Glob]:
+    """Compile several patterns, the list of which stands at ``key``."""
+    return [parse_glob(text, (*key, i)) for i, text in enumerate(texts)]
+
+
 class Template:
     """A path with ``{captures}`` to fill in, such as ``write``."""
 

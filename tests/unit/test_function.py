@@ -47,6 +47,8 @@ def test_sizes(text: object, size: int) -> None:
         ({"nmae": "x"}, "nmae", "did you mean 'name'?"),
         ({"on": {}}, "on", "write when:"),
         ({"when": {"typ": "x"}}, "when.typ", "did you mean 'type'?"),
+        ({"when": {"type": "storage.writen"}}, "when.type", "did you mean 'storage.written'?"),
+        ({"contact": "a\nb"}, "contact", "control character"),
         ({"name": "a.b"}, "name", "no dot"),
         ({"name": "a" * 65}, "name", "at most 64"),
         ({"name": 5}, "name", "must be a string"),

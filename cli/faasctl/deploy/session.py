@@ -15,6 +15,9 @@ WORKERS = 16
 PATIENCE = 60.0
 """Seconds for which a call is repeated; OpenWhisk's throttles count by the minute."""
 
+FIRST_CONTACT = 2.0
+"""The same before the host has answered at all: then its address is more likely wrong than the host is away."""
+
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -39,6 +42,7 @@ class Session:
         self.workers = workers
         self._ca = ca
         self._patience = patience
+        self._answered = False
         self._local = threading.local()
 
     def call(self, request: Callable[[OpenWhisk], T], *, namespace: str | None = None) -> T:
@@ -46,11 +50,13 @@ class Session:
 
         ``namespace`` is another one than the session's own, for what is shared there.
         """
-        until = time.monotonic() + self._patience
+        until = time.monotonic() + (self._patience if self._answered else min(FIRST_CONTACT, self._patience))
         pause = 0.1
         while True:
             try:
-                return request(self._client(namespace or self.namespace))
+                answer = request(self._client(namespace or self.namespace))
+                self._answered = True
+                return answer
             except (Unavailable, Throttled, Conflict) as error:
                 if isinstance(error, Conflict) and "oncurrent modification" not in error.why:
                     raise

@@ -116,7 +116,7 @@ def test_a_function_that_fails_shows_why(own_folder: Path, capsys: pytest.Captur
         (["a.txt", "--path", "/demo/out/r1/a.csv"], "does not match"),
         (["empty.csv"], "do not fulfil when.where"),
         (["a.txt", "--input", "c=d"], "inputs of the function: none"),
-        (["a.txt", "--event", "a.txt"], "no normalised event"),
+        (["a.txt", "--event", "a.txt"], "is no event"),
     ],
 )
 def test_a_file_that_does_not_fire_the_function_says_why(
@@ -126,6 +126,39 @@ def test_a_file_that_does_not_fire_the_function_says_why(
     (own_folder / "empty.csv").touch()
     assert faasctl("fn", "test", CALIBRATE, *arguments) != 0
     assert words in "".join(capsys.readouterr())
+
+
+def test_a_billing_record_can_stand_for_the_event(own_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    # given
+    (own_folder / "a.csv").write_text("counts\n20\n")
+    record = {
+        "version": "1.0",
+        "date": "2026-01-01T10:00:00.000Z",
+        "msgType": "transfer",
+        "cellName": "pool-1",
+        "cellDomain": "pools",
+        "cellType": "pool",
+        "session": "door:1",
+        "initiator": "door:1",
+        "pnfsid": "000012345678901234567890123456789012",
+        "billingPath": "/demo/in/r8/a.csv",
+        "transferPath": "/demo/in/r8/a.csv",
+        "fileSize": 10,
+        "transferSize": 10,
+        "storageInfo": "demo:raw@osm",
+        "isWrite": "write",
+        "isP2p": False,
+        "protocolInfo": {"protocol": "Http", "versionMajor": 1, "versionMinor": 1, "port": 0, "host": "192.0.2.1"},
+        "status": {"code": 0, "msg": ""},
+    }
+    (own_folder / "record.json").write_text(json.dumps(record))
+    (own_folder / "read.json").write_text(json.dumps({**record, "isP2p": True}))
+
+    # then
+    assert faasctl("fn", "test", CALIBRATE, "a.csv", "--event", "record.json", "-o", "json") == 0
+    assert json.loads(capsys.readouterr().out)["result"]["run"] == "r8"
+    assert faasctl("fn", "test", CALIBRATE, "a.csv", "--event", "read.json") == 1
+    assert "the record is filtered" in capsys.readouterr().err
 
 
 def test_inputs_and_captures_reach_a_command(own_folder: Path) -> None:

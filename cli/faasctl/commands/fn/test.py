@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 import msgspec
 
+from eventflow import dcache
 from eventflow.errors import FaasError, UsageError
 from eventflow.event import Event
 from eventflow.function import Function
@@ -36,7 +37,7 @@ Examples:
     "--event",
     "event_file",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    help="The whole normalised event, as JSON, that FILE is the content of.",
+    help="The event that FILE is the content of, as JSON: a normalised event or a dCache billing record.",
 )
 @click.option("--input", "inputs", multiple=True, metavar="NAME=FILE", help="A further input of the function.")
 @click.option(
@@ -77,10 +78,18 @@ def command(
 
 
 def _event(path: Path) -> Event:
+    """A normalised event, or a dCache billing record, which is told by its `msgType`."""
+    content = path.read_bytes()
     try:
-        return msgspec.json.decode(path.read_bytes(), type=Event)
-    except msgspec.DecodeError as error:
-        raise FaasError(f"is no normalised event: {error}", where=str(path)) from None
+        plain = msgspec.json.decode(content)
+        if not isinstance(plain, dict) or "msgType" not in plain:
+            return msgspec.convert(plain, Event)
+        event = dcache.decode(content, "test")
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise FaasError(f"is no event: {error}", where=str(path)) from None
+    if isinstance(event, dcache.Filtered):
+        raise FaasError(f"the record is filtered: {event.reason}", where=str(path), hint="no function ever sees it")
+    return event
 
 
 def _named(inputs: tuple[str, ...], function: Function) -> dict[str, Path]:

@@ -163,8 +163,9 @@ def test_a_storage_that_is_down_is_waited_for(platform: Platform) -> None:
     platform.send(written("/demo/in/outage/a.csv"))
 
     def tried() -> bool | None:
-        found = platform.openwhisk.get("activations", name="faas/mint_tokens", limit=5, docs="true")
-        failed = [f for row in found for f in row["response"]["result"]["report"]["failed"]]
+        rows = platform.openwhisk.get("activations", limit=10, docs="true")
+        reports = [row["response"]["result"]["report"] for row in rows if row["name"] == "mint_tokens"]
+        failed = [f for report in reports for f in report["failed"]]
         return any(f["code"] == "unavailable" and "storage:main" in f["destination"] for f in failed) or None
 
     wait(tried, "an attempt at minting")

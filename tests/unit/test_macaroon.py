@@ -56,6 +56,16 @@ def test_an_xrootd_child_has_an_absolute_path_and_a_name_that_nobody_has() -> No
     ]
 
 
+def test_a_location_with_an_umlaut_does_not_break_the_child() -> None:
+    data = b"".join(
+        b"%04x" % (4 + len(key) + 1 + len(value) + 1) + key + b" " + value + b"\n"
+        for key, value in [(b"location", "Optional[/dä]".encode()), (b"identifier", b"x"), (b"signature", b"s" * 32)]
+    )
+    token = base64.urlsafe_b64encode(data).decode().rstrip("=")
+    child = narrow(token, "dcache", prefix="/dä", path="/dä/ü", activities=["LIST"], expires=END)
+    assert caveats(child)[0] == "path:/ü"
+
+
 def test_a_path_outside_the_parent_is_refused() -> None:
     with pytest.raises(MacaroonError, match="not under"):
         narrow(parent(), "dcache", prefix="/pnfs/belle", path="/pnfs/belle2/x", activities=["DOWNLOAD"], expires=END)

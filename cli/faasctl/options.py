@@ -11,6 +11,7 @@ import click
 
 from eventflow.errors import UsageError
 from faasctl import environment
+from faasctl.environment import find
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -25,17 +26,8 @@ output = click.option(
 )
 
 
-def chosen(env: str | None, env_file: Path | None) -> str | Path:
-    """The environment that the options name: a name, or a file; ``local`` when they name none."""
-    if env and env_file and click.get_current_context().get_parameter_source("env") is not None:
-        source = click.get_current_context().get_parameter_source("env")
-        if source is click.core.ParameterSource.COMMANDLINE:
-            raise UsageError("--env and --env-file name two environments", hint="give one of them")
-    return env_file or env or "local"
-
-
-def env_options(command: Command) -> Command:
-    """Add ``--env NAME`` and ``--env-file FILE``; the command gets them as one argument, ``environment_name``."""
+def env_names(command: Command) -> Command:
+    """Add ``--env NAME`` and ``--env-file FILE``; the command gets what they name, or ``None``, as ``environment_name``."""
 
     @click.option("--env", metavar="NAME", envvar="FAASCTL_ENV", help="The environment, by name.  [default: local]")
     @click.option(
@@ -45,10 +37,24 @@ def env_options(command: Command) -> Command:
         help="The environment, by file.",
     )
     @functools.wraps(command)
-    def with_environment(*args: Any, env: str | None, env_file: Path | None, **kwargs: Any) -> Any:
-        return command(*args, environment_name=chosen(env, env_file), **kwargs)
+    def with_name(*args: Any, env: str | None, env_file: Path | None, **kwargs: Any) -> Any:
+        given = click.get_current_context().get_parameter_source("env")
+        if env_file and given is click.core.ParameterSource.COMMANDLINE:
+            raise UsageError("--env and --env-file name two environments", hint="give one of them")
+        return command(*args, environment_name=env_file or env, **kwargs)
 
-    return with_environment  # type: ignore[return-value]
+    return with_name  # type: ignore[return-value]
+
+
+def env_options(command: Command) -> Command:
+    """The same, with ``local`` when nothing is named."""
+
+    @env_names
+    @functools.wraps(command)
+    def with_default(*args: Any, environment_name: str | Path | None, **kwargs: Any) -> Any:
+        return command(*args, environment_name=environment_name or find.LOCAL, **kwargs)
+
+    return with_default  # type: ignore[return-value]
 
 
 def env_option(command: Command) -> Command:

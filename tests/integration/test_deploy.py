@@ -260,3 +260,28 @@ def test_a_feed_that_knows_the_trigger_already_is_no_obstacle(site: Site) -> Non
     assert outcomes(site.deploy()) == {"done"}
     assert [call["event"] for call in site.feed_calls()] == ["CREATE", "DELETE", "CREATE"]
     assert site.client.get("rules", "three")["status"] == "active"
+
+
+def test_a_feed_that_cannot_forget_keeps_its_trigger_and_itself(site: Site) -> None:
+    site.deploy()
+    site.variables["LOG"] = "/nowhere/at/all"
+    site.deploy()
+
+    results = {str(r.step.id): r for r in site.undeploy()}
+
+    assert results["trigger fed"].outcome == "failed"
+    assert {name for name, r in results.items() if r.outcome == "skipped"} == {"action demo/feed", "package demo"}
+    assert site.client.get("triggers", "fed")["name"] == "fed"
+    assert "hello" not in {row["name"] for row in site.client.pages("actions")}
+
+
+def test_nothing_is_deleted_while_something_new_does_not_work(site: Site) -> None:
+    site.deploy()
+    renamed = MANIFEST.replace("twice", "thrice").replace("topic: billing", "topic: forbidden")
+
+    results = {str(r.step.id): r for r in site.deploy(renamed)}
+
+    assert results["trigger fed"].outcome == "failed"
+    assert results["action demo/thrice"].outcome == "done"
+    assert results["action demo/twice"].outcome == "skipped"
+    assert {row["name"] for row in site.client.pages("actions")} >= {"twice", "thrice"}

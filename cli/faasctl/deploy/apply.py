@@ -46,7 +46,7 @@ def apply(plan: Plan, desired: Desired, session: Session, output: str) -> None:
         click.echo(msgspec.json.format(msgspec.json.encode(document), indent=2))
     else:
         click.echo(summary(results, plan.unchanged))
-    failed = [result for result in results if result.outcome in ("failed", "skipped")]
+    failed = [result for result in results if not result.worked]
     if failed:
         names = ", ".join(str(result.step.id) for result in failed[:5])
         more = f" and {len(failed) - 5} more" if len(failed) > 5 else ""

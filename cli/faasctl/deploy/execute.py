@@ -12,7 +12,7 @@ from eventflow.clients.openwhisk import Conflict, NotFound
 from eventflow.errors import FaasError
 from faasctl.deploy import content, feeds
 from faasctl.deploy.model import Desired, Entity, EntityId, Feed, Rule, Trigger
-from faasctl.deploy.order import prerequisites
+from faasctl.deploy.order import order_of
 from faasctl.deploy.plan import Plan, Step
 from faasctl.deploy.remote import Owner, is_settled, owner_of
 from faasctl.deploy.session import Session
@@ -28,6 +28,11 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     step: Step
     outcome: Outcome
     why: str = ""
+
+    @property
+    def worked(self) -> bool:
+        """Whether the entity is now as the step wanted it."""
+        return self.outcome in ("done", "already")
 
 
 class Changed(FaasError):
@@ -46,7 +51,7 @@ def execute(
     wanted = desired.by_id()
     apply = _Interpreter(session, desired.project, wanted)
     waiting = {step.id: step for step in plan.steps}
-    before = prerequisites(plan.steps, wanted, desired.namespace)
+    order = order_of(plan.steps, wanted, desired.namespace)
     results: dict[EntityId, Result] = {}
     running: dict[Future[Result], EntityId] = {}
 
@@ -57,31 +62,16 @@ def execute(
     with ThreadPoolExecutor(session.workers) as threads:
         while waiting or running:
             for name, step in list(waiting.items()):
-                if (blocker := _blocker(step, before[name], results)) is not None:
-                    end(Result(step=waiting.pop(name), outcome="skipped", why=f"needs {blocker}, which failed"))
-                elif before[name] <= results.keys():
-                    running[threads.submit(apply, waiting.pop(name))] = name
+                needs, turns = order[name].needs, order[name].turns
+                if broken := sorted(need for need in needs if need in results and not results[need].worked):
+                    end(Result(step=waiting.pop(name), outcome="skipped", why=f"needs {broken[0]}, which failed"))
+                elif needs | turns <= results.keys():
+                    running[threads.submit(apply, step)] = waiting.pop(name).id
             if running:
                 for future in wait(running, return_when=FIRST_COMPLETED).done:
                     del running[future]
                     end(future.result())
     return [results[step.id] for step in plan.steps]
-
-
-def _blocker(step: Step, needs: set[EntityId], results: Mapping[EntityId, Result]) -> EntityId | None:
-    """A failed step that ``step`` cannot do without. The turn-taking of rules, and deletions, only wait."""
-    for need in needs:
-        result = results.get(need)
-        if result is None or result.outcome in ("done", "already"):
-            continue
-        if need.collection == step.collection == "rules":
-            continue
-        if step.verb == "delete" and not (step.collection == "packages" or need.collection == "rules"):
-            continue
-        if step.verb == "delete" and result.step.verb != "delete":
-            continue
-        return need
-    return None
 
 
 class _Interpreter:

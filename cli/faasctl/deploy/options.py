@@ -16,6 +16,8 @@ from faasctl.deploy.model import Desired
 from faasctl.deploy.plan import Plan, make_plan
 from faasctl.deploy.remote import read_state
 from faasctl.deploy.session import Session
+from faasctl.environment import find
+from faasctl.options import env_names
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -23,10 +25,10 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 class Chosen:
     """What to deploy and where to, made from the options only when it is asked for."""
 
-    def __init__(self, env: str | None, env_file: Path | None, manifest: Path | None, deployment: Path | None) -> None:
+    def __init__(self, environment_name: str | Path | None, manifest: Path | None, deployment: Path | None) -> None:
         if deployment and not manifest:
             raise UsageError("--deployment goes with --manifest")
-        self._environment = env_file or env
+        self._environment = environment_name
         self._manifest = manifest
         self._deployment = deployment
 
@@ -48,7 +50,7 @@ class Chosen:
         return sources.session_of(env), env
 
     def _load(self) -> environment.Environment:
-        return environment.load(self._environment or "local")
+        return environment.load(self._environment or find.LOCAL)
 
     def _own(self, session: Session) -> Desired | None:
         """What the user's own manifest wants, when there is one."""
@@ -60,10 +62,7 @@ class Chosen:
 def options(command: Command) -> Command:
     """Add ``--env``, ``--env-file``, ``--manifest`` and ``--deployment``; the command gets them as ``chosen``."""
 
-    @click.option("--env", metavar="NAME", envvar="FAASCTL_ENV", help="The environment, by name.  [default: local]")
-    @click.option(
-        "--env-file", type=click.Path(path_type=Path), envvar="FAASCTL_ENV_FILE", help="The environment, by file."
-    )
+    @env_names
     @click.option(
         "--manifest",
         type=click.Path(path_type=Path, exists=True, dir_okay=False),
@@ -77,13 +76,12 @@ def options(command: Command) -> Command:
     @functools.wraps(command)
     def with_choice(
         *args: Any,
-        env: str | None,
-        env_file: Path | None,
+        environment_name: str | Path | None,
         manifest: Path | None,
         deployment: Path | None,
         **kwargs: Any,
     ) -> Any:
-        return command(*args, chosen=Chosen(env, env_file, manifest, deployment), **kwargs)
+        return command(*args, chosen=Chosen(environment_name, manifest, deployment), **kwargs)
 
     return with_choice  # type: ignore[return-value]
 

@@ -5,31 +5,51 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 
+import msgspec
+
 from faasctl.deploy.model import Collection, Entity, EntityId, Package, Rule, Sequence, Trigger, local_name
 from faasctl.deploy.plan import Step
 
-_DELETION = {"rules": 0, "triggers": 1, "actions": 2, "packages": 3}
+
+class Order(msgspec.Struct, frozen=True):
+    """What one step waits for: ``needs`` must have worked, ``turns`` must only have ended."""
+
+    needs: frozenset[EntityId]
+    turns: frozenset[EntityId] = frozenset()
 
 
-def prerequisites(
-    steps: Iterable[Step], wanted: Mapping[EntityId, Entity], namespace: str
-) -> dict[EntityId, set[EntityId]]:
-    """The steps, by entity, that each step waits for. Deletions wait for all creations and updates."""
+def order_of(steps: Iterable[Step], wanted: Mapping[EntityId, Entity], namespace: str) -> dict[EntityId, Order]:
+    """What each step waits for. Nothing is deleted before everything new is there, and in use."""
     steps = list(steps)
     building = {step.id: step for step in steps if step.verb != "delete"}
     deleting = [step for step in steps if step.verb == "delete"]
-    before: dict[EntityId, set[EntityId]] = {}
-    for name in building:
-        before[name] = {need for need in _needs(wanted[name], namespace) if need in building and need != name}
-    _one_rule_at_a_time(building.values(), {n: e.trigger for n, e in wanted.items() if isinstance(e, Rule)}, before)
+    needs = {name: building.keys() & set(_references(wanted[name], namespace)) for name in building}
     for step in deleting:
-        rank = _DELETION[step.collection]
-        before[step.id] = {other.id for other in deleting if _DELETION[other.collection] < rank} | building.keys()
-    _one_rule_at_a_time(deleting, {step.id: step.ends[0] for step in deleting if step.ends}, before)
-    return before
+        needs[step.id] = building.keys() | {other.id for other in deleting if _holds(other, step, namespace)}
+    turns = _turns(building.values(), {n: e.trigger for n, e in wanted.items() if isinstance(e, Rule)})
+    turns |= _turns(deleting, {step.id: step.ends[0] for step in deleting if step.ends})
+    return {name: Order(frozenset(needs[name]), frozenset(turns.get(name, ()))) for name in needs}
 
 
-def _needs(entity: Entity, namespace: str) -> Iterator[EntityId]:
+def _holds(other: Step, step: Step, namespace: str) -> bool:
+    """Whether the entity of ``step`` must stay while that of ``other`` is there: a rule's trigger and action, the feed
+    of a trigger (or its feed would never hear of the deletion), a package with something in it."""
+    whole = f"/{namespace}/{step.name}"
+    match step.collection:
+        case "triggers":
+            return other.collection == "rules" and whole == other.ends[0]
+        case "actions":
+            return (other.collection == "rules" and whole == other.ends[1]) or whole == other.feed
+        case "packages":
+            return (
+                (other.collection == "actions"
+                and other.name.startswith(f"{step.name}/"))
+                or (other.feed is not None and other.feed.startswith(f"{whole}/"))
+            )
+    return False
+
+
+def _references(entity: Entity, namespace: str) -> Iterator[EntityId]:
     """The entities of this namespace that an entity refers to."""
     references: list[tuple[Collection, str]] = []
     match entity:
@@ -49,14 +69,13 @@ def _needs(entity: Entity, namespace: str) -> Iterator[EntityId]:
         yield EntityId("packages", entity.name.partition("/")[0])
 
 
-def _one_rule_at_a_time(
-    steps: Iterable[Step], triggers: Mapping[EntityId, str], before: dict[EntityId, set[EntityId]]
-) -> None:
+def _turns(steps: Iterable[Step], triggers: Mapping[EntityId, str]) -> dict[EntityId, set[EntityId]]:
+    """The rules of one trigger, each after the one before."""
     last: dict[str, EntityId] = {}
+    turns = {}
     for step in steps:
-        if step.collection != "rules" or step.id not in triggers:
-            continue
-        trigger = triggers[step.id]
-        if trigger in last:
-            before[step.id].add(last[trigger])
-        last[trigger] = step.id
+        if step.collection == "rules" and step.id in triggers:
+            trigger = triggers[step.id]
+            turns[step.id] = {last[trigger]} if trigger in last else set()
+            last[trigger] = step.id
+    return turns

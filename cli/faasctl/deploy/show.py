@@ -40,7 +40,7 @@ def result_line(result: Result) -> str:
 def summary(results: Iterable[Result], unchanged: int) -> str:
     """``2 created, 1 updated, 0 deleted, 6 unchanged``, and what did not work."""
     results = list(results)
-    done = [result for result in results if result.outcome in ("done", "already")]
+    done = [result for result in results if result.worked]
     parts = [f"{sum(r.step.verb == verb for r in done)} {word}" for verb, word in _DONE.items()]
     parts.append(f"{unchanged} unchanged")
     for outcome in ("failed", "skipped"):

@@ -16,10 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from eventflow.clients import condor_ad
+from eventflow.errors import FaasError
 from eventflow.exactly_once import Job, PoolRefused, PoolUnavailable, QueuedJob
 
-SETTLES_WITHIN = 10.0
-"""Seconds after `spool` in which a schedd releases the jobs; it is a matter of milliseconds."""
+RELEASED_AFTER = (0.05, 1.0, 0.2, 0.5, 1.0, 2.0, 5.0)
+"""Pauses (s) before each look whether the schedd has released spooled jobs; few, since each look scans its queue."""
 
 _SCHEDD_SAYS = re.compile(r"(?:SCHEDD|Submit):-?\d+:(.*)", re.DOTALL)
 
@@ -89,14 +90,25 @@ class HTCondorPool:
         return ids
 
     def spool(self, jobs: Mapping[str, Job]) -> list[str]:
-        taken = []
+        """As the port has it; raises what went wrong only when not one job could be spooled."""
+        failure: FaasError | None = None
+        sent: list[str] = []
         for number in dict.fromkeys(id.partition(".")[0] for id in jobs):
             cluster = self._unspooled.pop(number, None)
             if cluster is not None:
                 try:
-                    taken += self._spool_cluster(cluster, jobs)
+                    sent += self._send(cluster, jobs)
+                except (PoolUnavailable, PoolRefused) as error:
+                    failure = error
                 finally:
                     _remove(cluster.folders.values())
+        found = self._settled(sent) if sent else []
+        late = [row.id for row in found if row.state == "spooling"]
+        if late:
+            self.withdraw(late, "its input did not arrive")
+        taken = [row.id for row in found if row.state != "spooling"]
+        if failure is not None and not taken:
+            raise failure
         return taken
 
     def withdraw(self, ids: Sequence[str], reason: str) -> None:
@@ -105,41 +117,38 @@ class HTCondorPool:
     def remove(self, ids: Sequence[str], reason: str) -> None:
         self._remove(condor_ad.ids_constraint(ids), reason)
 
-    def _spool_cluster(self, cluster: Cluster, jobs: Mapping[str, Job]) -> list[str]:
-        """Spool a cluster whole. When one of its jobs was lost to another submitter the others are given up too.
+    def _send(self, cluster: Cluster, jobs: Mapping[str, Job]) -> list[str]:
+        """Spool a cluster whole; returns its ids. One that lost a job to another submitter is given up whole.
 
-        They are delivered again, and then submitted without the lost one; the submitter that came first always
-        keeps all of its jobs, so somebody always gets ahead.
+        Its other jobs are delivered again, then without the lost one. The submitter that came first always keeps
+        all of its jobs, so somebody always gets ahead.
         """
-        wanted = [id for id in cluster.folders if id in jobs]
-        if len(wanted) < len(cluster.folders):
-            self.withdraw(wanted, "another job of its cluster was lost to another submitter")
-            return []
-        for id, folder in cluster.folders.items():
-            _write(folder, jobs[id].files)
-        failure: Exception | None = None
+        mine = [id for id in cluster.folders if id in jobs]
         try:
-            with self._errors():
-                self._connected().spool(cluster.result)
-        except (PoolUnavailable, PoolRefused) as error:
-            failure = error
-        found = self._settled(wanted, SETTLES_WITHIN if failure is None else 0.0)
-        taken = [row.id for row in found if row.state != "spooling"]
-        left = [row.id for row in found if row.state == "spooling"]
-        if left:
-            self.withdraw(left, "its input did not arrive")
-        if failure is not None and len(found) == len(wanted):  # nobody withdrew any: the schedd is in trouble
-            raise failure
-        return taken
+            if len(mine) == len(cluster.folders):
+                for id, folder in cluster.folders.items():
+                    _write(folder, jobs[id].files)
+                with self._errors():
+                    self._connected().spool(cluster.result)
+                return mine
+        except PoolUnavailable:
+            if len(self._query(condor_ad.ids_constraint(mine))) == len(mine):
+                raise  # else one was withdrawn a moment ago, and the schedd hung up because of it
+        self.withdraw(mine, "another job of its cluster was lost to another submitter")
+        return []
 
-    def _settled(self, ids: Sequence[str], within: float) -> list[QueuedJob]:
-        """The jobs once none is spooling any more, or as they are after ``within`` seconds."""
-        deadline = time.monotonic() + within
-        while True:
+    def _settled(self, ids: Sequence[str]) -> list[QueuedJob]:
+        """The jobs once the schedd has released them all.
+
+        It does so about a second after it has their input (its spooling process takes a nap before it ends). Until
+        then a schedd that dies would leave them behind, so they do not count as submitted yet.
+        """
+        for pause in RELEASED_AFTER:
+            time.sleep(pause)
             found = self._query(condor_ad.ids_constraint(ids))
-            if time.monotonic() >= deadline or all(row.state != "spooling" for row in found):
-                return found
-            time.sleep(0.01)
+            if all(row.state != "spooling" for row in found):
+                break
+        return found
 
     def _query(self, constraint: str) -> list[QueuedJob]:
         with self._errors():

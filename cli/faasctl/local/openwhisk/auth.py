@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import hmac
+import re
 import secrets
 import uuid
 from collections.abc import Iterable
@@ -20,6 +21,8 @@ from faasctl.local.openwhisk.errors import (
     not_found,
 )
 from faasctl.local.openwhisk.names import SEGMENT
+
+BASE64 = re.compile(r"[A-Za-z0-9+/]+=*")
 
 
 class Identity(msgspec.Struct, frozen=True, kw_only=True):
@@ -69,7 +72,7 @@ class Authenticator:
     def authenticate(self, header: str | None) -> Identity:
         """The caller by its Authorization header; raises ApiError 401."""
         scheme, _, credentials = (header or "").partition(" ")
-        if scheme.lower() != "basic":
+        if scheme.lower() != "basic" or not BASE64.fullmatch(credentials.strip()):
             raise ApiError(401, AUTHENTICATION_MISSING, rejected=True, headers=CHALLENGE)
         try:
             user, _, key = base64.b64decode(credentials, validate=True).decode().partition(":")

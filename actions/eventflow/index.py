@@ -55,6 +55,7 @@ Facts = dict[_Family, tuple[Any, ...]]
 
 
 Leaf = tuple[_Entry, ...]
+Table = dict[Any, "_Node | Leaf"]
 
 
 class _Node:
@@ -66,18 +67,20 @@ class _Node:
     __slots__ = ("entries", "fields", "parts", "segments")
 
     def __init__(self, filed: Sequence[tuple[_Entry, Facts]]) -> None:
-        self.entries = tuple(entry for entry, facts in filed if not facts)
-        self.segments: list[tuple[int, dict[Any, _Node | Leaf]]] = []
-        self.parts: list[tuple[int, int, dict[Any, _Node | Leaf]]] = []
-        self.fields: list[tuple[Condition, dict[Any, _Node | Leaf]]] = []
+        segments: list[tuple[int, Table]] = []
+        parts: list[tuple[int, int, Table]] = []
+        fields: list[tuple[Condition, Table]] = []
         for family, groups in _grouped(filed).items():
-            table = {value: _tree(own) for value, own in groups.items()}
+            table: Table = {value: _tree(own) for value, own in groups.items()}
             if family.field:
-                self.fields.append((Condition(family.field, bool, None), table))
+                fields.append((Condition(family.field, bool, None), table))
             elif family.length:
-                self.parts.append((family.at, family.length, table))
+                parts.append((family.at, family.length, table))
             else:
-                self.segments.append((family.at, table))
+                segments.append((family.at, table))
+        # tuples: all empty ones are one object, and stay in the CPU's cache
+        self.entries = tuple(entry for entry, facts in filed if not facts)
+        self.segments, self.parts, self.fields = tuple(segments), tuple(parts), tuple(fields)
 
     def below(self, path: Sequence[str], data: Data) -> list[_Node | Leaf]:
         """What of the next level the event may fire."""

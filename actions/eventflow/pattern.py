@@ -103,7 +103,7 @@ STAR: Final = Segment([Wild(None)])
 class Glob:
     """A compiled path pattern; ``segments`` holds ``None`` for ``**`` (any number of segments, even none)."""
 
-    __slots__ = ("_groups", "segments", "text")
+    __slots__ = ("_first", "_others", "segments", "text")
 
     def __init__(self, segments: Sequence[Segment | None], text: str = "") -> None:
         self.text: Final = text
@@ -114,7 +114,8 @@ class Glob:
                 groups.append([])
             else:
                 groups[-1].append(segment)
-        self._groups = groups
+        self._first, *others = map(tuple, groups)  # the segments before the first **, and between and behind others
+        self._others = tuple(others)
 
     @property
     def captures(self) -> frozenset[str]:
@@ -132,14 +133,14 @@ class Glob:
     def match(self, path: Sequence[str]) -> dict[str, str] | None:
         """The captures of ``path`` (its segments, see `split`), or ``None`` if it does not match."""
         captures: dict[str, str] = {}
-        first = self._groups[0]
-        if len(self._groups) == 1:
+        first = self._first
+        if not self._others:
             return captures if len(first) == len(path) and _all(first, path, 0, captures) else None
-        last = self._groups[-1]
+        last = self._others[-1]
         at, end = len(first), len(path) - len(last)
         if at > end or not _all(first, path, 0, captures) or not _all(last, path, end, captures):
             return None
-        for group in self._groups[1:-1]:
+        for group in self._others[:-1]:
             while at + len(group) <= end and not _all(group, path, at, captures):
                 at += 1
             at += len(group)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 
@@ -54,8 +55,11 @@ def cli() -> None:
 
 def main(args: Sequence[str] | None = None) -> None:
     """Run the command line; a `FaasError` becomes a message and an exit code, never a traceback."""
+    color = False if os.environ.get("NO_COLOR") else None
     try:
-        cli.main(args=list(args) if args is not None else None, prog_name="faasctl", standalone_mode=False)
+        cli.main(
+            args=list(args) if args is not None else None, prog_name="faasctl", standalone_mode=False, color=color
+        )
     except click.exceptions.Exit as end:
         sys.exit(end.exit_code)
     except click.exceptions.Abort:
@@ -65,7 +69,7 @@ def main(args: Sequence[str] | None = None) -> None:
         error.show()
         sys.exit(UsageError.exit_code if isinstance(error, click.UsageError) else error.exit_code)
     except FaasError as error:
-        click.echo(f"{click.style('error:', fg='red')} {error}", err=True)
+        click.echo(f"{click.style('error:', fg='red')} {error}", err=True, color=color)
         if error.hint:
             click.echo(f"hint: {error.hint}", err=True)
         sys.exit(error.exit_code)

@@ -27,7 +27,7 @@ output = click.option(
 
 
 def env_names(command: Command) -> Command:
-    """Add ``--env NAME`` and ``--env-file FILE``; the command gets the one given, or ``None``, as `environment_name`."""
+    """Add ``--env NAME`` and ``--env-file FILE``; the command gets the one given as ``environment_name``."""
 
     @click.option("--env", metavar="NAME", envvar="FAASCTL_ENV", help="The environment, by name.  [default: local]")
     @click.option(

@@ -65,7 +65,7 @@ def _progress(total: int) -> Iterator[Callable[[Result], None]]:
         return
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     with Progress(*columns, console=console, transient=True) as bar:
-        task = bar.add_task("deploying", total=total)
+        task = bar.add_task("", total=total)
 
         def tell(result: Result) -> None:
             bar.update(task, advance=1, description=str(result.step.id))

@@ -28,6 +28,9 @@ def order_of(steps: Iterable[Step], wanted: Mapping[EntityId, Entity], namespace
         needs[step.id] = building.keys() | {other.id for other in deleting if _holds(other, step, namespace)}
     turns = _turns(building.values(), {n: e.trigger for n, e in wanted.items() if isinstance(e, Rule)})
     turns |= _turns(deleting, {step.id: step.ends[0] for step in deleting if step.ends})
+    for step in deleting:
+        if step.collection in ("actions", "packages"):  # first nothing may fire any more
+            turns[step.id] = {other.id for other in deleting if other.collection in ("rules", "triggers")}
     return {name: Order(frozenset(needs[name]), frozenset(turns.get(name, ()))) for name in needs}
 
 

@@ -57,9 +57,7 @@ def main(args: Sequence[str] | None = None) -> None:
     """Run the command line; a `FaasError` becomes a message and an exit code, never a traceback."""
     color = False if os.environ.get("NO_COLOR") else None
     try:
-        cli.main(
-            args=list(args) if args is not None else None, prog_name="faasctl", standalone_mode=False, color=color
-        )
+        cli.main(args=list(args) if args is not None else None, prog_name="faasctl", standalone_mode=False, color=color)
     except click.exceptions.Exit as end:
         sys.exit(end.exit_code)
     except click.exceptions.Abort:

@@ -44,10 +44,8 @@ def _holds(other: Step, step: Step, namespace: str) -> bool:
         case "actions":
             return (other.collection == "rules" and whole == other.ends[1]) or whole == other.feed
         case "packages":
-            return (
-                (other.collection == "actions"
-                and other.name.startswith(f"{step.name}/"))
-                or (other.feed is not None and other.feed.startswith(f"{whole}/"))
+            return (other.collection == "actions" and other.name.startswith(f"{step.name}/")) or (
+                other.feed is not None and other.feed.startswith(f"{whole}/")
             )
     return False
 

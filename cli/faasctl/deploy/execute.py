@@ -44,9 +44,8 @@ def execute(
 ) -> list[Result]:
     """Apply every step of ``plan``; ``on_result`` is called as each one ends.
 
-    A failed step holds up only those that need it.
-    Creations refuse to overwrite, updates and deletions look again before they write: what somebody else changed
-    since the plan was made is left alone and reported.
+    A failed step holds up only those that need it. Creations refuse to overwrite, updates and deletions look again
+    before they write: what somebody else changed since the plan was made is left alone and reported.
     """
     wanted = desired.by_id()
     apply = _Interpreter(session, desired.project, wanted)
@@ -59,7 +58,8 @@ def execute(
         results[result.step.id] = result
         on_result(result)
 
-    with ThreadPoolExecutor(session.workers) as threads:
+    threads = ThreadPoolExecutor(session.workers)
+    try:
         while waiting or running:
             for name, step in list(waiting.items()):
                 needs, turns = order[name].needs, order[name].turns
@@ -71,6 +71,8 @@ def execute(
                 for future in wait(running, return_when=FIRST_COMPLETED).done:
                     del running[future]
                     end(future.result())
+    finally:
+        threads.shutdown(cancel_futures=True)  # after Ctrl-C: what has begun ends, nothing more begins
     return [results[step.id] for step in plan.steps]
 
 

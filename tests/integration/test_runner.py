@@ -161,7 +161,10 @@ def test_the_token_goes_to_the_door_alone(sandbox: Sandbox, storage: FaultyStora
     assert {"GET", "PUT"} == {seen.method for seen in at_pool}
     assert all("authorization" not in seen.headers and "content-type" not in seen.headers for seen in at_pool)
     assert all("content-type" not in seen.headers for seen in storage.requests("PUT"))
-    assert all(seen.headers["expect"] == "100-continue" for seen in storage.requests("PUT"))
+    empty = [seen.headers["content-length"] == "0" for seen in storage.requests("PUT")]
+    assert [seen.headers.get("expect") for seen in storage.requests("PUT")] == [
+        None if none else "100-continue" for none in empty
+    ]
 
 
 def test_the_function_can_reach_no_token(sandbox: Sandbox, storage: FaultyStorage) -> None:
@@ -252,7 +255,7 @@ def test_a_broken_download_goes_on_where_it_broke(sandbox: Sandbox, storage: Fau
         if seen.method != "GET" or seen.at != "pool" or left[0] == 0:
             return False
         left[0] -= 1
-        start = int(seen.headers.get("range", "bytes=0-")[6:-1])
+        start = int(seen.headers.get("range", "bytes=0-")[6:].split("-")[0])
         handler.send_response(206 if start else 200)
         handler.send_header("Content-Length", str(len(CONTENT) - start))
         if start:
@@ -266,7 +269,7 @@ def test_a_broken_download_goes_on_where_it_broke(sandbox: Sandbox, storage: Fau
     assert ran.code == 0, ran.said
     assert output(storage, "copy") == CONTENT
     ranges = [seen.headers.get("range") for seen in storage.requests("GET", "pool")]
-    assert ranges == [None, "bytes=50000-", "bytes=100000-", "bytes=150000-"]
+    assert ranges == [None, "bytes=50000-299999", "bytes=100000-299999", "bytes=150000-299999"]
 
 
 @pytest.mark.parametrize("times", [1, 99])

@@ -123,7 +123,7 @@ class Handler(BaseHTTPRequestHandler):
             self.answer(302, {"Location": storage.pool_url + self.path + "?uuid=capability"})
         else:
             content = storage.files[path]
-            start = int(self.headers.get("Range", "bytes=0-")[6:-1])
+            start = int(self.headers.get("Range", "bytes=0-")[6:].split("-")[0])
             extra = {"Content-Range": f"bytes {start}-{len(content) - 1}/{len(content)}"} if start else {}
             self.answer(206 if start else 200, self.facts(storage, path) | extra, content[start:])
 

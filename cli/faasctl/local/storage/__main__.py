@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import logging
 import signal
@@ -26,15 +25,21 @@ from faasctl.local.storage.service import Service
 
 
 class Announcing(uvicorn.Server):
-    """A server that says on stdout, in one line of JSON, that it listens."""
+    """A server that does the service's chores and says on stdout, in one line of JSON, that it listens."""
 
-    def __init__(self, settings: uvicorn.Config, greeting: dict[str, object]) -> None:
+    def __init__(self, settings: uvicorn.Config, service: Service, greeting: dict[str, object]) -> None:
         super().__init__(settings)
+        self._service = service
         self._greeting = greeting
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        self._chores = asyncio.create_task(app.chores(self._service))
         await super().startup(sockets)
         print(json.dumps(self._greeting), flush=True)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._chores.cancel()
+        await super().shutdown(sockets)
 
 
 @click.command()
@@ -121,22 +126,13 @@ def main(directory: Path, config_file: Path, port: int, pool_port: int, bootstra
             timeout_keep_alive=30,
             timeout_graceful_shutdown=1,
         ),
+        service,
         greeting,
     )
     try:
-        asyncio.run(_serve(server, service, [door, pool]))
+        server.run([door, pool])
     finally:
         service.close()
-
-
-async def _serve(server: uvicorn.Server, service: Service, sockets: list[socket.socket]) -> None:
-    chores = asyncio.create_task(app.chores(service))
-    try:
-        await server.serve(sockets)
-    finally:
-        chores.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await chores
 
 
 def _listen(port: int) -> socket.socket:

@@ -9,23 +9,21 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from faasctl.local.storage.door import Door
-from faasctl.local.storage.pool import Pool
+from faasctl.local.storage import door, pool
 from faasctl.local.storage.replies import Refusal
 from faasctl.local.storage.service import Service
 
 
 def application(service: Service) -> ASGIApp:
     """The application that serves ``service``."""
-    door, pool = Door(service), Pool(service)
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return
         http = Request(scope, receive)
-        server: Door | Pool = pool if scope["server"][1] == service.pool_port else door
+        server = pool if scope["server"][1] == service.pool_port else door
         try:
-            answer = await server.answer(http)
+            answer = await server.answer(service, http)
         except Refusal as refusal:
             answer = refusal.response()
         except ClientDisconnect:

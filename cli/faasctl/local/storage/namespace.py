@@ -19,6 +19,9 @@ import msgspec
 from faasctl.local.storage.config import DEFAULT_STORAGE_CLASS, Directory
 from faasctl.local.storage.paths import ROOT, FsPath, parent, segments
 
+READ, WRITE, ENTER = 4, 2, 1
+"""The bits of a mode."""
+
 
 class Missing(Exception):
     """There is no such name."""
@@ -59,7 +62,7 @@ class Owner(msgspec.Struct, frozen=True, kw_only=True):
     gids: tuple[int, ...]
 
     def may(self, entry: Entry, bits: int) -> bool:
-        """Do owner, group or others have all of ``bits`` (4 read, 2 write, 1 enter)? Root has."""
+        """Do owner, group or others, whichever this is, have all of ``bits``? Root has."""
         if self.uid == 0:
             return True
         shift = 6 if self.uid == entry.uid else 3 if entry.gid in self.gids else 0
@@ -146,12 +149,8 @@ class Namespace:
         yield from map(_entry, rows.fetchall())
 
     def files_below(self, path: FsPath) -> list[Entry]:
-        """All files at or under ``path``."""
-        rows = self._database.execute(
-            "SELECT * FROM entry WHERE (path = ? OR path > ? AND path < ?) AND NOT directory ORDER BY path",
-            (path, f"{path}/", f"{path}0"),
-        )
-        return [_entry(row) for row in rows.fetchall()]
+        """All files under ``path``."""
+        return [_entry(row) for row in self._rows_below(path) if not row["directory"]]
 
     def may_change(self, path: FsPath, owner: Owner) -> bool:
         """May ``owner`` put something else in the place of ``path``?"""
@@ -197,31 +196,21 @@ class Namespace:
         self._database.execute("DELETE FROM entry WHERE pnfsid = ?", (pnfsid,))
 
     def remove(self, entry: Entry, owner: Owner) -> None:
-        """Forget a file or an empty directory. Raises Forbidden."""
+        """Forget ``entry`` and all below it. Raises Forbidden when one of the directories may not be changed."""
         self._writable_parent(entry.path, owner)
+        below = [_entry(row) for row in self._rows_below(entry.path)]
+        if any(found.directory and not owner.may(found, WRITE | ENTER) for found in below):
+            raise Forbidden(entry.path)
         with self._transaction():
-            self._forget(entry)
-
-    def remove_tree(self, path: FsPath, owner: Owner) -> None:
-        """Forget ``path`` and all below it. Raises Forbidden."""
-        self._writable_parent(path, owner)
-        with self._transaction():
-            for entry in self.files_below(path):
-                self._forget(entry)
-            self._database.execute(
-                "DELETE FROM entry WHERE path = ? OR path > ? AND path < ?", (path, f"{path}/", f"{path}0")
-            )
+            for found in (*below, entry):
+                self._forget(found)
 
     def move(self, entry: Entry, destination: FsPath, owner: Owner) -> None:
         """Give ``entry``, and all below it, another name. Raises Missing (no parent), Forbidden."""
         self._writable_parent(entry.path, owner)
         self._writable_parent(destination, owner)
         with self._transaction():
-            rows = self._database.execute(
-                "SELECT path FROM entry WHERE path = ? OR path > ? AND path < ?",
-                (entry.path, f"{entry.path}/", f"{entry.path}0"),
-            ).fetchall()
-            for (old,) in rows:
+            for old in [entry.path, *(FsPath(row["path"]) for row in self._rows_below(entry.path))]:
                 new = FsPath(destination + old[len(entry.path) :])
                 self._database.execute("UPDATE entry SET path = ?, parent = ? WHERE path = ?", (new, parent(new), old))
 
@@ -251,14 +240,14 @@ class Namespace:
             row = self._row(above)
             if row is None or not row["directory"]:
                 raise Missing(path)
-            if not owner.may(_entry(row), 1):
+            if not owner.may(_entry(row), ENTER):
                 raise Forbidden(path)
 
     def _writable_parent(self, path: FsPath, owner: Owner) -> Entry:
         above = self.lookup(parent(path), owner)
         if not above.directory:
             raise Missing(path)
-        if not owner.may(above, 3):
+        if not owner.may(above, WRITE | ENTER):
             raise Forbidden(path)
         return above
 
@@ -291,6 +280,13 @@ class Namespace:
             self._database.execute(
                 "INSERT INTO removed VALUES (?, ?, ?)", (entry.pnfsid, entry.size, entry.storage_class)
             )
+
+    def _rows_below(self, path: FsPath) -> list[sqlite3.Row]:
+        # "0" is the character after "/": a range of the primary key, whatever the names hold
+        above = path.rstrip("/")
+        return self._database.execute(
+            "SELECT * FROM entry WHERE path > ? AND path < ? ORDER BY path", (f"{above}/", f"{above}0")
+        ).fetchall()
 
     def _row(self, path: FsPath) -> sqlite3.Row | None:
         found: sqlite3.Row | None = self._database.execute("SELECT * FROM entry WHERE path = ?", (path,)).fetchone()

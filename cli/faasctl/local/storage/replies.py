@@ -8,6 +8,7 @@ from urllib.parse import quote
 
 from starlette.responses import Response
 
+from faasctl.local.storage.namespace import Entry
 from faasctl.local.storage.protocol import REASON
 
 SERVER = "faasctl"
@@ -79,3 +80,8 @@ def location_path(path: str) -> bytes:
 def http_date(milliseconds: int) -> str:
     """A moment (ms since the epoch) for Last-Modified."""
     return email.utils.formatdate(milliseconds // 1000, usegmt=True)
+
+
+def entry_headers(entry: Entry) -> dict[str, str]:
+    """What dCache says about a file or directory in almost every answer."""
+    return {"Accept-Ranges": "bytes", "ETag": entry.etag}

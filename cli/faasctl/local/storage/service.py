@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import itertools
 import time
+from urllib.parse import quote
 
 import msgspec
 from starlette.requests import Request as HttpRequest
+from starlette.responses import Response
 
 from faasctl.local.storage import billing
 from faasctl.local.storage.authn import Accounts, Login
@@ -15,7 +17,7 @@ from faasctl.local.storage.config import Config
 from faasctl.local.storage.macaroons import Secret
 from faasctl.local.storage.namespace import Entry, Missing, Namespace
 from faasctl.local.storage.records import RecordSink
-from faasctl.local.storage.replies import Refusal
+from faasctl.local.storage.replies import Refusal, url_path
 from faasctl.local.storage.transfers import Promised, Received, Transfer
 
 _CUT = Status(billing.FILE_CORRUPTED, "Connection lost before end of file.")
@@ -40,7 +42,7 @@ def route(http: HttpRequest, *, proxied: bool) -> Route:
 
 
 class Service:
-    """One storage. ``host`` is its name in URLs, ``door_port`` and ``pool_port`` the ports of its two servers."""
+    """One storage; ``door_port`` and ``pool_port`` are the ports of its two servers."""
 
     def __init__(
         self, *, config: Config, secret: Secret, namespace: Namespace, sink: RecordSink, door_port: int, pool_port: int
@@ -64,6 +66,13 @@ class Service:
     def pool_endpoint(self) -> str:
         """The pool's."""
         return f"https://localhost:{self.pool_port}"
+
+    def redirect(self, status: int, transfer: Transfer) -> Response:
+        """The answer that sends a client to the pool for ``transfer``."""
+        key = self.promised.promise(transfer)
+        query = f"dcache-http-uuid={key}&dcache-http-ref={quote(self.endpoint, safe='')}"
+        location = f"{self.pool_endpoint}{url_path(transfer.url_path)}?{query}"
+        return Response(status_code=status, headers={"Location": location})
 
     def store(self, transfer: Transfer, received: Received, way: Route) -> Entry:
         """The end of an upload: the bytes are put in place, and only then announced.

@@ -16,6 +16,10 @@ import msgspec
 from kafka import KafkaConsumer, KafkaProducer
 
 
+MOCK_FETCH_WAIT_MS = 10
+"""librdkafka's mock cluster, which needs a pinned `api_version`, lets a waiting fetch wait on when data comes."""
+
+
 class Security(msgspec.Struct, frozen=True, kw_only=True):
     """How to reach the brokers; ``ca`` is a file."""
 
@@ -62,6 +66,7 @@ class Cluster(msgspec.Struct, frozen=True, kw_only=True):
             max_poll_interval_ms=60_000,
             fetch_max_bytes=4 * 2**20,
             enable_incremental_fetch_sessions=False,
+            fetch_max_wait_ms=500 if self.api_version is None else MOCK_FETCH_WAIT_MS,
         )
 
     def producer(self) -> Any:

@@ -85,7 +85,7 @@ class KafkaTopic:
                     producer = producer or KafkaProducer(
                         bootstrap_servers=bootstrap_servers, api_version=(2, 3), acks="all", max_block_ms=2000
                     )
-                    producer.send(self._topic, value)
+                    producer.send(self._topic, value).add_errback(_lost)
                     break
                 except KafkaError as error:
                     LOG.warning("Kafka does not take records yet: %s", error)
@@ -93,3 +93,8 @@ class KafkaTopic:
                         return
         if producer is not None:
             producer.close(timeout=5)
+
+
+def _lost(error: Exception) -> None:
+    """The producer has given up on a record; dCache's gives up after the same 120 s."""
+    LOG.error("a record is lost: %s", error)

@@ -6,13 +6,28 @@ Init-only, because they reach the process once, at /init, and stand in no activa
 from __future__ import annotations
 
 import os
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
 from eventflow.errors import FaasError
 
 T = TypeVar("T")
+
+PREFIX = "FAAS_"
+"""What the names of all settings begin with."""
+
+
+def adopt(args: dict[str, Any]) -> dict[str, Any]:
+    """Take settings that came as ordinary parameters; returns the arguments without them.
+
+    wskdeploy has no word for init-only parameters and deploys the settings as ordinary ones. Those that the process
+    was started with stand; that no caller gives others is up to the actions' annotation ``final``.
+    """
+    for name in [name for name in args if name.startswith(PREFIX)]:
+        value = args[name]
+        os.environ.setdefault(name, value if isinstance(value, str) else msgspec.json.encode(value).decode())
+    return {name: value for name, value in args.items() if not name.startswith(PREFIX)}
 
 
 def setting(name: str, kind: type[T]) -> T:

@@ -9,7 +9,7 @@ from eventflow.batch import Delivery
 from eventflow.clients import openwhisk
 from eventflow.filtering import Topic
 from eventflow.registry import Registry
-from eventflow.settings import setting
+from eventflow.settings import adopt, setting
 
 
 @cache
@@ -21,6 +21,7 @@ def registry() -> Registry:
 
 def main(args: dict[str, Any]) -> dict[str, Any]:
     """Called by OpenWhisk with a delivery of the feed."""
+    args = adopt(args)
     topics = setting("FAAS_TOPICS", dict[str, Topic])
     identities = frozenset(setting("FAAS_IDENTITIES", list[str]))
     return batch.result(filtering.run(batch.read(args, Delivery), topics, registry(), identities), "filter")

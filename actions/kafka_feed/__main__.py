@@ -10,7 +10,7 @@ from eventflow.clients.openwhisk import NotFound, OpenWhisk, Unauthorized
 from eventflow.clients.pem import pem_file
 from eventflow.errors import FaasError
 from eventflow.seal import key_from_text
-from eventflow.settings import setting
+from eventflow.settings import adopt, setting
 from faasfeeds.kafka import registration
 from faasfeeds.kafka.directory import DirectoryRegistrations
 
@@ -45,6 +45,7 @@ def may_read(trigger: str, auth: str) -> bool:
 
 def main(args: dict[str, Any]) -> dict[str, Any]:
     """Called by OpenWhisk with a lifecycle event; errors are returned as text, as feeds do."""
+    args = adopt(args)
     try:
         return registration.handle(
             args,

@@ -9,7 +9,7 @@ from eventflow.batch import Batch
 from eventflow.minting import Parents
 from eventflow.policy import by_namespace
 from eventflow.seal import key_from_text
-from eventflow.settings import setting
+from eventflow.settings import adopt, setting
 from eventflow.storages import Storage
 
 
@@ -21,6 +21,7 @@ def parents() -> Parents:
 
 def main(args: dict[str, Any]) -> dict[str, Any]:
     """Called by OpenWhisk with the batch of `filter_event`."""
+    args = adopt(args)
     minted = minting.run(
         batch.read(args, Batch),
         policies=by_namespace(setting("FAAS_POLICIES", list[dict[str, Any]])),

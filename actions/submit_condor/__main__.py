@@ -12,7 +12,7 @@ from eventflow.clients.pools import PoolAccess, connect
 from eventflow.exactly_once import Pool
 from eventflow.policy import by_namespace
 from eventflow.seal import key_from_text
-from eventflow.settings import setting
+from eventflow.settings import adopt, setting
 
 
 @cache
@@ -29,6 +29,7 @@ def code() -> CodeStore:
 
 def main(args: dict[str, Any]) -> dict[str, Any]:
     """Called by OpenWhisk with the batch of `augment_event`; the result is the batch's report."""
+    args = adopt(args)
     submitted = submitting.run(
         batch.read(args, Batch),
         pools=pools(),

@@ -99,7 +99,7 @@ def test_packages_and_bindings(entities: dict[str, Entity]) -> None:
 
     assert isinstance(tools, Package)
     assert isinstance(alarms, Package)
-    assert (tools.public, tools.annotations) == (True, {"description": "Tools"})
+    assert (tools.public, tools.annotations) == (True, {})
     assert values(tools.parameters) == {"region": "hamburg", "where": "desy"}
     assert (alarms.binding, values(alarms.parameters)) == ("/whisk.system/alarms", {"zone": "UTC"})
     assert "Package default" not in entities

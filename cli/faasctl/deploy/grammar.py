@@ -1,6 +1,7 @@
 """wskdeploy's manifest and deployment files as they are written (parsers/yamlparser.go), keys checked strictly.
 
-Keys that wskdeploy reads and does nothing with are allowed, so that existing manifests decode.
+Keys that wskdeploy reads and does nothing with (``description`` among them) are allowed, so that existing manifests
+decode.
 """
 
 from __future__ import annotations

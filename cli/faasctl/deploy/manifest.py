@@ -130,7 +130,7 @@ class _Reader:
             package = Package(
                 name=_checked_name(name, key),
                 parameters=resolve_inputs(inputs, variables, (*key, "inputs")),
-                annotations=_annotations(part.description, {**part.annotations, **values.annotations}),
+                annotations={**part.annotations, **values.annotations},
                 public=part.public,
             )
             self._add(package, key)
@@ -185,7 +185,7 @@ class _Reader:
             image=image,
             limits=_limits(part.limits),
             parameters=_with_init(parameters, annotations.get(INIT_ANNOTATION, ""), (*key, "annotations")),
-            annotations=_annotations(part.description, annotations),
+            annotations=annotations,
         )
         self._add(action, key)
 
@@ -216,7 +216,7 @@ class _Reader:
             name=_checked_name(label, key),
             feed=feed,
             parameters={} if feed else parameters,
-            annotations=_annotations(part.description, {**part.annotations, **values.annotations}),
+            annotations={**part.annotations, **values.annotations},
         )
         self._add(trigger, key)
 
@@ -225,7 +225,7 @@ class _Reader:
             name=_checked_name(label, key),
             trigger=self._whole(part.trigger),
             action=self._whole(part.action, package),
-            annotations=_annotations(part.description, part.annotations),
+            annotations=part.annotations,
         )
         self._add(rule, key)
 
@@ -280,10 +280,6 @@ def _web(web: bool | str | None, web_export: bool | str | None, key: Key) -> dic
         case "raw":
             return {"web-export": True, "raw-http": True, "final": True}
     raise SpecError(f"{value!r} is no value of web", key=(*key, "web"), hint="true, false or raw")
-
-
-def _annotations(description: str | None, annotations: dict[str, Any]) -> dict[str, Any]:
-    return {"description": description, **annotations} if description else annotations
 
 
 def _in_package(package: str, name: str) -> str:

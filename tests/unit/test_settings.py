@@ -9,7 +9,8 @@ from eventflow.settings import adopt, setting
 
 
 def test_settings_that_come_as_arguments_are_taken_out_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("FAAS_TEXT", raising=False)
+    monkeypatch.setenv("FAAS_TEXT", "")  # so that it is put back
+    monkeypatch.delenv("FAAS_TEXT")
     monkeypatch.setenv("FAAS_GIVEN", '{"from": "init"}')
 
     rest = adopt({"messages": [], "FAAS_TEXT": "key", "FAAS_GIVEN": {"from": "caller"}})
@@ -20,7 +21,8 @@ def test_settings_that_come_as_arguments_are_taken_out_of_them(monkeypatch: pyte
 
 
 def test_an_argument_that_is_no_text_is_taken_as_json(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("FAAS_LIST", raising=False)
+    monkeypatch.setenv("FAAS_LIST", "")
+    monkeypatch.delenv("FAAS_LIST")
 
     adopt({"FAAS_LIST": [1, 2]})
 

@@ -1,6 +1,7 @@
 """A real HTCondor pool of one machine, from Debian's packages in a prefix, on free ports of the loopback address.
 
-Started by root it runs as `nobody`: one account for everything, so it shows nothing about isolation between jobs.
+Unless asked otherwise it runs as `nobody` when root starts it: one account for everything, so it shows nothing about
+isolation between jobs.
 """
 
 from __future__ import annotations
@@ -82,16 +83,17 @@ class Condor:
 
     schedd = "faas-schedd@test"
 
-    def __init__(self, root: Path, local: Path, collector: str) -> None:
+    def __init__(self, root: Path, local: Path, collector: str, as_root: bool) -> None:
         self.local = local
         self.collector = collector
         self._root = root
+        self._as_root = as_root
 
     def run(self, tool: str, *args: str) -> str:
         """Run one of HTCondor's own tools as the pool's administrator and return what it prints."""
         command = [str(next(self._root.glob(f"usr/*bin/{tool}"))), *args]
         done = subprocess.run(
-            _as_service(command), env=_environment(self.local), capture_output=True, text=True, timeout=60
+            self.as_service(command), env=_environment(self.local), capture_output=True, text=True, timeout=60
         )
         assert done.returncode == 0, done.stderr
         return done.stdout
@@ -101,10 +103,20 @@ class Condor:
         limits = [part for name in authorizations or ("READ", "WRITE") for part in ("-authz", name)]
         return self.run("condor_token_create", "-identity", identity, "-lifetime", "86400", *limits).strip()
 
+    def as_service(self, command: list[str]) -> list[str]:
+        """The command as the account that the daemons are started by."""
+        if os.getuid() != 0 or self._as_root:
+            return command
+        return ["setpriv", "--reuid", "nobody", "--regid", "nogroup", "--clear-groups", *command]
+
 
 @contextmanager
-def condor(extra: str = "") -> Iterator[Condor]:
-    """Start a pool of its own, wait until it has a slot, and stop it; ``extra`` is appended to its configuration."""
+def condor(extra: str = "", *, as_root: bool = False) -> Iterator[Condor]:
+    """Start a pool of its own, wait until it has a slot, and stop it; ``extra`` is appended to its configuration.
+
+    ``as_root`` (only for root) starts the daemons as a site does: jobs then run under accounts that the configuration
+    names, and a submitter's identity must be an account of the machine.
+    """
     root = _prefix()
     local = Path(tempfile.mkdtemp(prefix="hc-", dir="/tmp"))  # socket paths must be short
     try:
@@ -117,16 +129,18 @@ def condor(extra: str = "") -> Iterator[Condor]:
         (local / "condor_config").write_text(CONFIG.format(**values, user=_service_user(), extra=extra))
         if os.getuid() == 0:
             subprocess.run(["chown", "-R", f"{_service_user()}:", str(local)], check=True)
+        if as_root:
+            subprocess.run(["chown", "-R", "root:", str(local / "keys"), str(local / "tokens")], check=True)
         local.chmod(0o755)
+        pool = Condor(root, local, f"127.0.0.1:{collector_port}", as_root)
         with (local / "master.out").open("wb") as output:
             master = subprocess.Popen(
-                _as_service([str(root / "usr/sbin/condor_master"), "-f"]),
+                pool.as_service([str(root / "usr/sbin/condor_master"), "-f"]),
                 env=_environment(local),
                 stdout=output,
                 stderr=output,
                 start_new_session=True,
             )
-        pool = Condor(root, local, f"127.0.0.1:{collector_port}")
         try:
             _wait_for_slot(pool, master)
             yield pool
@@ -172,12 +186,6 @@ def _environment(local: Path) -> dict[str, str]:
 
 def _service_user() -> str:
     return "nobody" if os.getuid() == 0 else pwd.getpwuid(os.getuid()).pw_name
-
-
-def _as_service(command: list[str]) -> list[str]:
-    if os.getuid() != 0:
-        return command
-    return ["setpriv", "--reuid", "nobody", "--regid", "nogroup", "--clear-groups", *command]
 
 
 def _free_ports(count: int) -> list[int]:

@@ -54,7 +54,7 @@ def test_an_image_makes_a_container_job() -> None:
 @pytest.mark.parametrize("max_running", [1, 3, 200, 1_000_000])
 def test_max_running_is_a_share_of_the_default_limit(max_running: int) -> None:
     name, _, units = described(limits=Limits(max_running=max_running))["concurrency_limits"].partition(":")
-    assert name == "faas_belle_calibrate"
+    assert name == "faas.belle_calibrate"
     assert int(units) * max_running <= condor_ad.LIMIT_UNITS < int(units) * (max_running + 1) * 2
 
 

@@ -117,7 +117,7 @@ def description(job: Job, names: Iterable[str]) -> dict[str, str]:
         described["accounting_group"] = _plain("accounting group", job.accounting_group)
         described["accounting_group_user"] = _plain("namespace", job.namespace)
     if job.limits.max_running is not None:
-        limit = "faas_" + re.sub(r"\W", "_", job.function)
+        limit = "faas." + re.sub(r"\W", "_", job.function)
         described["concurrency_limits"] = f"{limit}:{max(1, LIMIT_UNITS // job.limits.max_running)}"
     for name, value in job.attributes.items():
         if not _ATTRIBUTE.fullmatch(name) or name.lower().startswith("faas"):

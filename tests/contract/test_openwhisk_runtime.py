@@ -16,7 +16,7 @@ import pytest
 import requests
 
 from faasctl.local.openwhisk.runtime.container import Container
-from faasctl.local.openwhisk.runtime.http import RuntimeApp
+from faasctl.local.openwhisk.runtime.http import DockerLog, RuntimeApp
 from tests.contract.runtime_recording import cases, differences, request_of
 
 Json = Any
@@ -58,8 +58,8 @@ class Bench:
             folder,
             kind="python:3.11",
             environment={"__OW_API_HOST": API_HOST, **environment},
-            stdout=self.written["stdout"].extend,
-            stderr=self.written["stderr"].extend,
+            stdout=DockerLog(self.written["stdout"].extend),
+            stderr=DockerLog(self.written["stderr"].extend),
         )
         self._app = RuntimeApp(self.container)
 

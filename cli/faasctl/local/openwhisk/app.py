@@ -1,4 +1,7 @@
-"""The host as an ASGI application: bytes in, bytes out, and the headers that every answer has."""
+"""The host as an ASGI application: bytes in, bytes out, and the headers that every answer has.
+
+Plain ASGI and no framework: the paths are matched as Pekko matches them (see routes.py), escaped slashes included.
+"""
 
 from __future__ import annotations
 
@@ -7,18 +10,18 @@ import secrets
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
-from starlette.responses import Response
-
 from faasctl.local.openwhisk.errors import INTERNAL, ApiError, too_large
 from faasctl.local.openwhisk.host import Host
-from faasctl.local.openwhisk.http import CORS, Call, Header, Reply
+from faasctl.local.openwhisk.http import CORS, Call, Header, Reply, parse_query
 from faasctl.local.openwhisk.routes import dispatch
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Scope]]
 Send = Callable[[Scope], Awaitable[None]]
+RawHeaders = list[tuple[bytes, bytes]]
 TRANSACTION = "x-request-id"
 SYSTEM_PREFIX = "sid_"
+RAW_CORS = [(name.lower().encode(), value.encode()) for name, value in CORS.items()]
 log = logging.getLogger(__name__)
 
 
@@ -29,62 +32,67 @@ class App:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return
-        headers = tuple(Header(name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"])
+        headers = tuple([Header(n.decode("latin-1"), v.decode("latin-1")) for n, v in scope["headers"]])
         transaction = _transaction(headers)
         try:
-            body = await _read(receive, self._host.settings.body_size)
-            reply = await dispatch(self._host, _call(scope, headers, body, transaction))
+            query_string = scope["query_string"].decode("latin-1")
+            call = Call(
+                method=scope["method"],
+                path=_path(scope),
+                query_string=query_string,
+                query=parse_query(query_string),
+                headers=headers,
+                body=await _read(receive, self._host.settings.body_size),
+                transaction=transaction,
+            )
+            reply = await dispatch(self._host, call)
         except ApiError as error:
             reply = error.reply(transaction)
         except Exception:
             log.exception("%s %s", scope["method"], scope["path"])
             reply = ApiError(500, INTERNAL).reply(transaction)
-        await _response(reply, transaction)(scope, receive, send)
+        content = reply.content()
+        head: Scope = {"type": "http.response.start", "status": reply.status, "headers": _raw_headers(reply, content)}
+        head["headers"].append((b"x-request-id", transaction.encode("latin-1")))
+        await send(head)
+        await send({"type": "http.response.body", "body": content})
 
 
-def _call(scope: Scope, headers: tuple[Header, ...], body: bytes, transaction: str) -> Call:
-    path = scope.get("raw_path") or scope["path"].encode()
-    own = next((header.value for header in headers if header.name == "host"), "localhost")
-    return Call(
-        method=scope["method"],
-        path=path.partition(b"?")[0].decode("latin-1"),
-        query_string=scope["query_string"].decode("latin-1"),
-        headers=headers,
-        body=body,
-        transaction=transaction,
-        base_url=f"{scope['scheme']}://{own}",
-    )
+def _path(scope: Scope) -> str:
+    """As it was sent, without decoding."""
+    raw: bytes = scope.get("raw_path") or scope["path"].encode()
+    return raw.partition(b"?")[0].decode("latin-1")
 
 
 def _transaction(headers: tuple[Header, ...]) -> str:
     """The caller's own id, unless it looks like one of the system's (TransactionId.scala)."""
-    given = next((header.value for header in headers if header.name == TRANSACTION), "")
-    return given if given and not given.startswith(SYSTEM_PREFIX) else secrets.token_hex(16)
+    for header in headers:
+        if header.name == TRANSACTION and header.value and not header.value.startswith(SYSTEM_PREFIX):
+            return header.value
+    return secrets.token_hex(16)
 
 
 async def _read(receive: Receive, largest: int) -> bytes:
-    chunks: list[bytes] = []
-    size = 0
-    while True:
+    message = await receive()
+    if not message.get("more_body"):
+        return bytes(message.get("body", b""))
+    chunks = [message["body"]]
+    size = len(chunks[0])
+    while message.get("more_body"):
         message = await receive()
-        chunk = message.get("body", b"")
-        size += len(chunk)
+        chunks.append(message.get("body", b""))
+        size += len(chunks[-1])
         if size > largest:
             raise too_large("Request", size, largest)
-        chunks.append(chunk)
-        if not message.get("more_body"):
-            return b"".join(chunks)
+    return b"".join(chunks)
 
 
-def _response(reply: Reply, transaction: str) -> Response:
-    media_type = reply.content_type if reply.body is not None else None
-    response = Response(reply.content(), reply.status)
-    if media_type:
-        response.headers["content-type"] = media_type
-    if reply.cors:
-        response.headers.update(CORS)
-    response.headers.update(reply.headers)
-    for header in reply.more_headers:
-        response.headers.append(header.name, header.value)
-    response.headers["X-Request-ID"] = transaction
-    return response
+def _raw_headers(reply: Reply, content: bytes) -> RawHeaders:
+    raw: RawHeaders = list(RAW_CORS) if reply.cors else []
+    if reply.body is not None:
+        raw.append((b"content-type", reply.content_type.encode("latin-1")))
+    if reply.status != 204:
+        raw.append((b"content-length", str(len(content)).encode()))
+    for name, value in (*reply.headers.items(), *reply.more_headers):
+        raw.append((name.lower().encode("latin-1", "replace"), value.encode("latin-1", "replace")))
+    return raw

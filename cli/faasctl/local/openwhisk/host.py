@@ -70,9 +70,28 @@ class Host:
             binding=resolved.binding,
         )
 
-    def start(self, order: Order) -> asyncio.Task[Activation]:
+    def start(self, order: Order) -> asyncio.Future[Activation | None]:
         """Begin an activation; it goes on even when nobody waits for it."""
-        return self.spawn(self._conveyor.run(order))
+        outcome = asyncio.get_running_loop().create_future()
+        self.spawn(self._run(order, outcome))
+        return outcome
+
+    async def wait(self, order: Order, seconds: float) -> Activation | None:
+        """Begin an activation and wait for its end; None when it takes longer than that, and goes on."""
+        outcome = self.start(order)
+        timer = asyncio.get_running_loop().call_later(seconds, _settle, outcome, None)
+        try:
+            return await outcome
+        finally:
+            timer.cancel()
+
+    async def _run(self, order: Order, outcome: asyncio.Future[Activation | None]) -> None:
+        try:
+            _settle(outcome, await self._conveyor.run(order))
+        except Exception as error:
+            if outcome.done():
+                raise
+            outcome.set_exception(error)
 
     async def post(self, identity: Identity, action: FullName, arguments: Mapping[str, Json]) -> str:
         """What a rule does: an invocation like any other, throttled, that nobody waits for; raises ApiError."""
@@ -83,8 +102,14 @@ class Host:
         return order.id
 
     async def close(self) -> None:
+        """End all activations, and with them their containers."""
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.invoker.pool.close()
         self.store.close()
+
+
+def _settle(outcome: asyncio.Future[Activation | None], activation: Activation | None) -> None:
+    if not outcome.done():
+        outcome.set_result(activation)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, unquote
 
@@ -24,30 +23,29 @@ class Header(NamedTuple):
     value: str
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
-    """One request. ``segments`` are the decoded parts of the path; an escaped slash does not part them."""
+def parse_query(text: str) -> dict[str, str]:
+    """A query string as a map."""
+    return dict(reversed(parse_qsl(text, keep_blank_values=True))) if text else {}
+
+
+class Call(msgspec.Struct, frozen=True, kw_only=True):
+    """One request. ``path`` and ``query_string`` are as they were sent; names of ``headers`` are in lower case."""
 
     method: str
     path: str
     query_string: str
+    query: dict[str, str]
+    """Query parameters; the first of several of one name counts, as in Pekko."""
     headers: tuple[Header, ...]
     body: bytes
     transaction: str
-    base_url: str
-    """``http://host:port`` under which the caller reached the host."""
+    """Names the request in the answer and in logs."""
 
     @property
     def segments(self) -> tuple[str, ...]:
-        return tuple(unquote(part) for part in self.path.removeprefix("/").split("/"))
-
-    @property
-    def query(self) -> dict[str, str]:
-        """Query parameters; the first of several of one name counts, as in Pekko."""
-        pairs: dict[str, str] = {}
-        for name, value in parse_qsl(self.query_string, keep_blank_values=True):
-            pairs.setdefault(name, value)
-        return pairs
+        """The decoded parts of the path; an escaped slash does not part them."""
+        parts = self.path.removeprefix("/").split("/")
+        return tuple(map(unquote, parts)) if "%" in self.path else tuple(parts)
 
     @property
     def seen_headers(self) -> dict[str, str]:
@@ -55,17 +53,19 @@ class Call:
         return {h.name: h.value for h in self.headers if h.name not in ("content-type", "content-length")}
 
     def header(self, name: str) -> str | None:
-        """The first header of that (lower-case) name."""
-        return next((header.value for header in self.headers if header.name == name), None)
+        """The first header of that name."""
+        for header in self.headers:
+            if header.name == name:
+                return header.value
+        return None
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(msgspec.Struct, frozen=True):
     """One answer. ``body``: bytes as they are; None for no body; anything else becomes JSON."""
 
     status: int
     body: Any = None
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = {}
     cors: bool = True
     content_type: str = JSON
     more_headers: tuple[Header, ...] = ()

@@ -6,11 +6,10 @@ core/entity/ActivationResult.scala (how answers are classified), WhiskAction.sca
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import binascii
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from typing import Any, NamedTuple
 
 import msgspec
@@ -28,8 +27,8 @@ from faasctl.local.openwhisk.auth import Identity
 from faasctl.local.openwhisk.entities import Action
 from faasctl.local.openwhisk.names import FullName, new_activation_id
 from faasctl.local.openwhisk.runtime.container import Answer, Code
+from faasctl.local.openwhisk.runtime.guard import Guard
 from faasctl.local.openwhisk.runtime.logs import LogLine, render
-from faasctl.local.openwhisk.runtime.memory import MemoryExhausted, within_memory
 from faasctl.local.openwhisk.runtime.pool import ContainerPool, Owner, Room
 from faasctl.local.openwhisk.settings import MB, Settings
 from faasctl.local.openwhisk.throttle import Throttle
@@ -122,19 +121,20 @@ class Invoker:
             return answer
         return Outcome(classify(answer, self._settings.payload_size), reusable=room.container.alive)
 
-    async def _bounded(self, room: Room, order: Order, work: Any, deadline: float, when: str) -> Answer | Outcome:
+    async def _bounded(
+        self, room: Room, order: Order, work: Awaitable[Answer], deadline: float, when: str
+    ) -> Answer | Outcome:
         limits = order.action.limits
-        try:
-            async with asyncio.timeout(max(deadline - time.time(), 0)):
-                return await within_memory(room.container, limits.memory * MB, work)
-        except TimeoutError:
+        seconds = deadline - time.time()
+        with Guard(room.container, self.pool.watch, seconds=seconds, memory=limits.memory * MB) as guard:
+            answer = await work
+        if guard.verdict == "time":
             why = f"The action exceeded its time limits of {limits.timeout} milliseconds{when}."
-            await room.container.abort()
             return Outcome(failure(DEVELOPER_ERROR, why), reusable=False, timed_out=True)
-        except MemoryExhausted:
+        if guard.verdict == "memory":
             why = "The action exhausted its memory and was aborted."
-            await room.container.abort()
             return Outcome(failure(DEVELOPER_ERROR, why), reusable=False)
+        return answer
 
     def _logs(self, room: Room, action: Action, outcome: Outcome) -> tuple[str, ...]:
         lines, truncated = room.take_logs()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-
 import msgspec
 
 from faasctl.local.openwhisk import spray
@@ -96,13 +94,14 @@ async def invoke(host: Host, request: Request, name: FullName) -> Reply:
     payload = spray.optional_object(request.call)
     resolved = resolve(host.store, name)
     order = host.order(request.identity, resolved, payload, request.call.transaction, received=request.received)
-    task = host.start(order)
     headers = {ACTIVATION_ID: order.id}
     if blocking:
-        await asyncio.wait({task}, timeout=wait)
-    if not blocking or not task.done():
-        return Reply(202, {"activationId": order.id}, headers=headers)
-    return Reply(status_of(task.result()), _answer(task.result(), only_result), headers=headers)
+        activation = await host.wait(order, wait)
+        if activation is not None:
+            return Reply(status_of(activation), _answer(activation, only_result), headers=headers)
+    else:
+        host.start(order)
+    return Reply(202, {"activationId": order.id}, headers=headers)
 
 
 def status_of(activation: Activation) -> int:

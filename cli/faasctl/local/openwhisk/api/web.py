@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import hmac
 from collections.abc import Mapping
@@ -127,12 +126,11 @@ async def _invoke(
     elif body is not None and not isinstance(body, dict):
         arguments["__ow_body"] = body
     order = host.order(owner, resolved, arguments, call.transaction, trusted=True)
-    task = host.start(order)
-    done, _ = await asyncio.wait({task}, timeout=host.settings.blocking_wait)
+    activation = await host.wait(order, host.settings.blocking_wait)
     headers = {**headers, ACTIVATION_ID: order.id}
-    if not done:
+    if activation is None:
         raise ApiError(202, RESPONSE_NOT_READY, headers=headers)
-    response = task.result().response
+    response = activation.response
     result = response.result
     if response.code not in (SUCCESS, APPLICATION_ERROR):
         raise ApiError(400, PROCESSING, headers=headers)

@@ -5,12 +5,15 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import os
 import socket
 import sys
 import tempfile
+from pathlib import Path
 
 from faasctl.local import lifeline
-from faasctl.local.openwhisk.runtime.http import RuntimeApp, container_for_stdout
+from faasctl.local.openwhisk.runtime.container import Container
+from faasctl.local.openwhisk.runtime.http import DockerLog, RuntimeApp, writer
 from faasctl.local.openwhisk.server import Server
 
 ADDRESS = "127.0.0.1"
@@ -27,7 +30,13 @@ def main() -> None:
 
 
 async def _serve(folder: str, options: argparse.Namespace) -> None:
-    container = container_for_stdout(folder, kind=options.kind)
+    container = Container(
+        Path(folder) / "container",
+        kind=options.kind,
+        environment=os.environ,
+        stdout=DockerLog(writer(sys.stdout.buffer)),
+        stderr=DockerLog(writer(sys.stderr.buffer)),
+    )
     with socket.create_server((ADDRESS, options.port)) as listener:
         server = Server(RuntimeApp(container))
         # stdout is the action's, so that readiness goes to stderr

@@ -7,18 +7,16 @@ the Python runtime's compile script; the texts and codes are theirs.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import shutil
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
-from faasctl.local.openwhisk.runtime.logs import SENTINEL
 from faasctl.local.openwhisk.runtime.process import ActionExited, ActionProcess
 from faasctl.local.openwhisk.runtime.unpack import BadCode, arrange, is_compiled, unpack
 
@@ -37,6 +35,7 @@ OFF_LOOP = 128 * 1024
 NOT_BUILT = "The action failed to generate or locate a binary. See logs for details."
 NOT_STARTED = "Cannot start action. Check logs for details."
 TWICE = "Cannot initialize the action more than once."
+OBJECT_OR_ARRAY = msgspec.json.Decoder(list[msgspec.Raw] | dict[str, msgspec.Raw])
 NOT_JSON = "The action did not return a dictionary or array."
 
 
@@ -60,6 +59,15 @@ def refusal(status: int, text: str) -> Answer:
     return Answer(status, json.dumps({"error": text}, ensure_ascii=False, separators=(",", ":")).encode() + b"\n")
 
 
+class Output(Protocol):
+    """Where one stream of a container goes."""
+
+    def write(self, chunk: bytes, /) -> None: ...
+
+    def end(self) -> None:
+        """What comes now belongs to the next activation."""
+
+
 class Container:
     """A folder and, once initialised, a process. Whoever holds it must send one request at a time."""
 
@@ -69,10 +77,10 @@ class Container:
         *,
         kind: str,
         environment: Mapping[str, str],
-        stdout: Callable[[bytes], None],
-        stderr: Callable[[bytes], None],
+        stdout: Output,
+        stderr: Output,
     ) -> None:
-        """``folder`` is the container's own; ``stdout`` and ``stderr`` get its output, sentinels included.
+        """``folder`` is the container's own; ``stdout`` and ``stderr`` get what its action writes.
 
         Of the container's ``environment`` the action sees what begins with ``__OW_``, cut at the next ``=``.
         """
@@ -82,6 +90,7 @@ class Container:
         self._stderr = stderr
         self._number = 0
         self._initialised = False
+        self._killed = False
         self._process: ActionProcess | None = None
         inherited = {name: v.partition("=")[0] for name, v in environment.items() if name.startswith("__OW_")}
         self._environment = {
@@ -103,7 +112,7 @@ class Container:
     async def init(self, code: Code) -> Answer:
         """Unpack, check and start the action; a failed attempt may be repeated, its environment stays."""
         if self._initialised:
-            self._stderr(f"{time.strftime('%Y/%m/%d %H:%M:%S')} {TWICE}\n".encode())
+            self._stderr.write(f"{time.strftime('%Y/%m/%d %H:%M:%S')} {TWICE}\n".encode())
             return refusal(403, TWICE)
         self._environment.update((name, value) for name, value in code.env.items() if name)
         self._number += 1
@@ -134,15 +143,18 @@ class Container:
         self._end_of_output()
         return Answer(200, line) if is_object_or_array(line) else refusal(502, NOT_JSON)
 
-    async def abort(self) -> None:
+    def kill(self) -> None:
         """Kill the action in the middle of what it does; the container is good for nothing afterwards."""
-        process, self._process = self._process, None
-        if process is not None:
-            await process.close()
+        self._killed = True
+        if self._process is not None:
+            self._process.kill()
 
     async def destroy(self) -> None:
         """Kill the action and all that it left, and remove its folder."""
-        await self.abort()
+        self.kill()
+        process, self._process = self._process, None
+        if process is not None:
+            await process.close()
         await asyncio.to_thread(shutil.rmtree, self._folder, ignore_errors=True)
 
     def _build(self, code: Code, binaries: Path) -> bool:
@@ -175,7 +187,7 @@ class Container:
             number = binaries.parent.name
             return self._fail(NOT_STARTED, f"open ./action/{number}/bin/exec.env: no such file or directory")
         if expected != self._image:
-            self._stdout(f"Expected exec.env should start with {self._image}\nActual value: {expected}".encode())
+            self._stdout.write(f"Expected exec.env should start with {self._image}\nActual value: {expected}".encode())
             return self._fail(NOT_STARTED, "Execution environment version mismatch. See logs for details.")
         environment = {
             **self._environment,
@@ -188,15 +200,18 @@ class Container:
         argv = [INTERPRETER, "-s", str(STARTER), "compiled" if compiled else "source"]
         try:
             process = ActionProcess(
-                argv, directory=binaries, environment=environment, stdout=self._stdout, stderr=self._stderr
+                argv, directory=binaries, environment=environment, stdout=self._stdout.write, stderr=self._stderr.write
             )
         except (OSError, ValueError):
             return self._fail(NOT_STARTED, "command exited")
+        self._process = process
+        if self._killed:
+            process.kill()
         failed = await self._handshake(process, compiled=compiled)
         if failed is not None:
+            self._process = None
             await process.close()
             return self._fail(*failed)
-        self._process = process
         self._initialised = True
         return Answer(200, b'{"ok":true}\n')
 
@@ -215,18 +230,15 @@ class Container:
             if refused:
                 return NOT_BUILT, refused
             return NOT_STARTED, "Command exited abruptly during initialization."
-        except asyncio.CancelledError:
-            await process.close()
-            raise
 
     def _fail(self, text: str, log: str) -> Answer:
-        self._stderr(log.encode() + b"\n")
+        self._stderr.write(log.encode() + b"\n")
         self._end_of_output()
         return refusal(502, text)
 
     def _end_of_output(self) -> None:
-        self._stdout(SENTINEL)
-        self._stderr(SENTINEL)
+        self._stdout.end()
+        self._stderr.end()
 
 
 def image_of(kind: str) -> str:
@@ -242,13 +254,15 @@ def is_object_or_array(line: bytes) -> bool:
     if not text.startswith((b"{", b"[")):
         return False
     try:
-        msgspec.json.decode(text.decode(errors="replace"), type=list[msgspec.Raw] | dict[str, msgspec.Raw])
-    except (msgspec.MsgspecError, RecursionError):
-        with contextlib.suppress(ValueError, RecursionError):
-            json.loads(text, parse_constant=_refuse_constant)
-            return True
+        OBJECT_OR_ARRAY.decode(text)
+        return True
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        pass  # Go is milder: numbers of any size, lone surrogates, bytes that are no UTF-8
+    try:
+        json.loads(text.decode(errors="replace"), parse_constant=_refuse_constant)
+        return True
+    except (ValueError, RecursionError):
         return False
-    return True
 
 
 def bad_ack(line: bytes) -> str:

@@ -10,16 +10,14 @@ import asyncio
 import base64
 import binascii
 import json
-import os
-import sys
-import tempfile
 from collections.abc import Awaitable, Callable, MutableMapping
-from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from faasctl.local.openwhisk.runtime.container import Answer, Code, Container, refusal
 from faasctl.local.openwhisk.runtime.go_json import marshal
 
+SENTINEL = b"XXX_THE_END_OF_A_WHISK_ACTIVATION_XXX\n"
+"""Ends each activation's output on both streams (openwhisk-runtime-go, executor.go)."""
 Scope = MutableMapping[str, Any]
 
 
@@ -124,20 +122,24 @@ class RuntimeApp:
             return Answer(200, b"")
 
 
-def container_for_stdout(folder: str, *, kind: str) -> Container:
-    """A container whose output goes to this process's own streams, as docker's would."""
+class DockerLog:
+    """A stream as docker's log of an action container has it: the action's bytes, and a sentinel after each run."""
 
-    def writer(stream: Any) -> Callable[[bytes], None]:
-        def write(chunk: bytes) -> None:
-            stream.write(chunk)
-            stream.flush()
+    def __init__(self, write: Callable[[bytes], object]) -> None:
+        self._write = write
 
-        return write
+    def write(self, chunk: bytes, /) -> None:
+        self._write(chunk)
 
-    return Container(
-        Path(tempfile.mkdtemp(dir=folder)),
-        kind=kind,
-        environment=os.environ,
-        stdout=writer(sys.stdout.buffer),
-        stderr=writer(sys.stderr.buffer),
-    )
+    def end(self) -> None:
+        self._write(SENTINEL)
+
+
+def writer(stream: BinaryIO) -> Callable[[bytes], None]:
+    """Writes and flushes."""
+
+    def write(chunk: bytes) -> None:
+        stream.write(chunk)
+        stream.flush()
+
+    return write

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime
 from typing import NamedTuple
-
-SENTINEL = b"XXX_THE_END_OF_A_WHISK_ACTIVATION_XXX\n"
-"""Ends each activation's output on both streams (openwhisk-runtime-go, executor.go)."""
-
-END = SENTINEL.decode().rstrip()
 
 
 class LogLine(NamedTuple):
@@ -29,24 +25,27 @@ class LogStream:
     """One stream of a container. Bytes come in; complete lines are taken out, once for each activation."""
 
     def __init__(self, name: str, limit: int) -> None:
-        """``limit`` bytes are kept between two takes, the rest is counted and dropped."""
+        """``limit`` bytes are kept between two takes, the rest is dropped."""
         self._name = name
         self._limit = limit
         self._chunks: list[tuple[float, bytes]] = []
         self._kept = 0
         self.truncated = False
 
-    def write(self, chunk: bytes, when: float) -> None:
+    def write(self, chunk: bytes, /) -> None:
         room = self._limit - self._kept
         if len(chunk) > room:
             self.truncated = True
             chunk = chunk[:room]
         if chunk:
             self._kept += len(chunk)
-            self._chunks.append((when, chunk))
+            self._chunks.append((time.time(), chunk))
+
+    def end(self) -> None:
+        """Nothing to note: lines are taken before the next activation begins."""
 
     def take(self) -> list[LogLine]:
-        """The lines since the last take; an unfinished last line counts as one, sentinels as none."""
+        """The lines since the last take; an unfinished last line counts as one."""
         lines: list[LogLine] = []
         rest = b""
         since = 0.0
@@ -59,7 +58,6 @@ class LogStream:
                 since = when
         if rest:
             lines.append(LogLine(since, self._name, rest.decode("utf-8", "replace")))
-        lines = [line._replace(text=line.text.removesuffix(END)) for line in lines if line.text != END]
         self._chunks.clear()
         self._kept = 0
         self.truncated = False

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from faasctl.local.openwhisk.runtime.container import Container
+from faasctl.local.openwhisk.runtime.guard import MemoryWatch
 from faasctl.local.openwhisk.runtime.logs import LogLine, LogStream
 from faasctl.local.openwhisk.settings import MB, Settings
 
@@ -36,15 +37,16 @@ class Room:
             folder,
             kind=kind,
             environment={"__OW_API_HOST": api_host},
-            stdout=lambda chunk: stdout.write(chunk, time.time()),
-            stderr=lambda chunk: stderr.write(chunk, time.time()),
+            stdout=stdout,
+            stderr=stderr,
         )
 
     def take_logs(self) -> tuple[list[LogLine], bool]:
         """What was written since the last activation, in order of arrival, and whether some was dropped."""
         truncated = any(stream.truncated for stream in self._streams)
         lines = [line for stream in self._streams for line in stream.take()]
-        return sorted(lines, key=lambda line: line.when), truncated
+        lines.sort(key=lambda line: line.when)
+        return lines, truncated
 
 
 class ContainerPool:
@@ -53,6 +55,7 @@ class ContainerPool:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._root = Path(tempfile.mkdtemp(prefix="openwhisk-"))
+        self.watch = MemoryWatch()
         self._idle: dict[Owner, list[Room]] = {}
         self._count = 0
         self._made = 0

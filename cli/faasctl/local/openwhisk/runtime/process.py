@@ -8,13 +8,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import select
 import signal
 import subprocess
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-CHUNK = 256 * 1024
+CHUNK = 64 * 1024
+"""Bytes read at once: what a pipe holds. A shorter read has emptied it."""
 ANSWER_LIMIT = 64 * 1024 * 1024
 """Bytes of one answer line; OpenWhisk's proxy has no bound, its controller cuts at 1 MB."""
 
@@ -68,7 +70,9 @@ class ActionProcess:
         for descriptor in (self._stdin, self._stdout, self._stderr, self._results):
             os.set_blocking(descriptor, False)
         self._loop.add_reader(self._results, self._read_answers)
+        self._output = select.poll()
         for descriptor in self._sinks:
+            self._output.register(descriptor, select.POLLIN)
             self._loop.add_reader(descriptor, self._read_output, descriptor)
         threading.Thread(target=self._wait, name=f"wait-{self._child.pid}", daemon=True).start()
 
@@ -109,7 +113,7 @@ class ActionProcess:
 
     def drain(self) -> None:
         """Hand on everything written so far; without this, an answer could overtake the output before it."""
-        for descriptor in self._sinks:
+        for descriptor, _ in self._output.poll(0):
             while self._read_output(descriptor):
                 pass
 
@@ -148,13 +152,13 @@ class ActionProcess:
         try:
             while chunk := os.read(self._results, CHUNK):
                 self._answers += chunk
-                if len(self._answers) > ANSWER_LIMIT:
+                if len(chunk) < CHUNK or len(self._answers) > ANSWER_LIMIT:
                     break
+            else:
+                # The action closed its end; like the proxy, which holds one itself, wait until it ends.
+                self._loop.remove_reader(self._results)
         except BlockingIOError:
-            self._wake()
-            return
-        # The action closed its end; like the proxy, which holds one itself, wait until it ends.
-        self._loop.remove_reader(self._results)
+            pass
         self._wake()
 
     def _read_output(self, descriptor: int) -> bool:
@@ -164,9 +168,10 @@ class ActionProcess:
             return False
         if not chunk:
             self._loop.remove_reader(descriptor)
+            self._output.unregister(descriptor)
             return False
         self._sinks[descriptor](chunk)
-        return True
+        return len(chunk) == CHUNK
 
     def _write(self) -> None:
         try:

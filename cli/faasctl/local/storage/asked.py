@@ -65,6 +65,7 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
             storage_class=entry.storage_class,
             write=write,
             began=self.began,
+            client_port=self.http.scope["client"][1],
         )
 
     async def small_body(self) -> bytes:

@@ -46,7 +46,10 @@ class Status(msgspec.Struct, frozen=True):
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):
-    """A read or write that came to the door at ``began`` (ns since the epoch). ``path`` is in the namespace."""
+    """A read or write that came to the door at ``began`` (ns since the epoch). ``path`` is in the namespace.
+
+    ``client_port`` is that of the connection to the door, also when the client is sent to the pool.
+    """
 
     login: Login
     path: FsPath
@@ -54,18 +57,19 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     storage_class: str
     write: bool
     began: int
+    client_port: int
 
     @property
     def session(self) -> str:
         """The door's name for it, which the pool's record has as ``initiator``."""
-        stamp = base64.b64encode((self.began // 1000).to_bytes(8)).decode().rstrip("=")
+        stamp = base64.b64encode(self.began.to_bytes(8)).decode().rstrip("=")
         return f"door:{DOOR}@{DOMAIN}:{stamp}:{self.began // 1_000_000 * 1000}"
 
 
 class Mover(msgspec.Struct, frozen=True, kw_only=True):
     """What a pool did for a request. Times in ns; ``active`` was spent on reading or writing the disk.
 
-    ``client_port`` is 0 for a transfer through the door.
+    ``endpoint`` is the server's own address; ``proxied`` is a transfer through the door.
     """
 
     began: int
@@ -74,8 +78,7 @@ class Mover(msgspec.Struct, frozen=True, kw_only=True):
     transferred: int
     file_size: int
     endpoint: str
-    host: str
-    client_port: int
+    proxied: bool
     status: Status
 
 
@@ -183,11 +186,11 @@ def _mover_info(request: Request, mover: Mover) -> Record:
         "transferPath": request.path,
         "localEndpoint": mover.endpoint,
         "protocolInfo": {
-            "protocol": "Https" if mover.client_port else "Http",
+            "protocol": "Http" if mover.proxied else "Https",
             "versionMajor": 1,
             "versionMinor": 1,
-            "host": mover.host,
-            "port": mover.client_port,
+            "host": request.login.origin,
+            "port": 0 if mover.proxied else request.client_port,
             "transferTag": "",
         },
     }

@@ -41,8 +41,8 @@ class Rejection(Exception):
     itself.
     """
 
-    def __init__(self, why: str, caveat: str = "") -> None:
-        super().__init__(f"{why}: {caveat}" if caveat else why)
+    def __init__(self, why: str, caveat: str | None = None) -> None:
+        super().__init__(why if caveat is None else f"{why}: {caveat}")
         self.why = why
 
 

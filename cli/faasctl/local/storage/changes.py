@@ -15,7 +15,6 @@ from faasctl.local.storage.digests import Checksums
 from faasctl.local.storage.namespace import Entry, Forbidden, Missing
 from faasctl.local.storage.paths import FsPath, chroot, covers, parent
 from faasctl.local.storage.replies import Refusal, entry_headers, trouble
-from faasctl.local.storage.service import route
 from faasctl.local.storage.transfers import Transfer, receive
 
 Made = TypeVar("Made")
@@ -44,7 +43,7 @@ async def put(asked: Asked) -> Response:
         return service.redirect(307, transfer)
     part = service.namespace.partial(entry.pnfsid)
     received = await receive(http.stream(), part, Checksums(digests.wanted(http.headers)), limit)
-    stored = service.store(transfer, received, route(http, proxied=True))
+    stored = service.store(transfer, received, proxied=True)
     headers = entry_headers(stored) | digests.answer(http.headers, received.checksums)
     return Response(status_code=201, headers=headers)
 

@@ -28,6 +28,9 @@ class User(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     gids: tuple[int, ...]
     read_only: bool = False
 
+    def __repr__(self) -> str:
+        return f"User({self.name})"
+
 
 class Directory(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A directory made at the start unless it is there. ``mode`` is octal; what is made inside inherits it and

@@ -9,7 +9,7 @@ from starlette.types import ASGIApp
 
 from faasctl.local.storage import digests
 from faasctl.local.storage.replies import Refusal
-from faasctl.local.storage.service import Service, route
+from faasctl.local.storage.service import Service
 from faasctl.local.storage.transfers import Sending, Transfer, byte_range
 
 
@@ -26,10 +26,10 @@ def download(
 
     Raises Refusal for a range that the file does not have.
     """
-    way, began, size = route(http, proxied=proxied), time.time_ns(), transfer.size
+    began, size = time.time_ns(), transfer.size
 
     def ended(sent: int, active: int, cut: bool) -> None:
-        service.read_ended(transfer, way, began=began, sent=sent, active=active, cut=cut)
+        service.read_ended(transfer, proxied=proxied, began=began, sent=sent, active=active, cut=cut)
 
     try:
         wanted = byte_range(http.headers.get("range"), size)

@@ -89,7 +89,7 @@ CREATE TABLE IF NOT EXISTS removed (pnfsid TEXT PRIMARY KEY, size INTEGER NOT NU
 
 
 class Namespace:
-    """The tree under ``directory``. Every method is one transaction."""
+    """The tree under ``directory``; what changes several names at once is one transaction."""
 
     def __init__(self, directory: Path) -> None:
         self._data = directory / "pool"

@@ -13,7 +13,7 @@ from faasctl.local.storage.digests import Checksums
 from faasctl.local.storage.downloads import download
 from faasctl.local.storage.paths import name
 from faasctl.local.storage.replies import Refusal, location_path, url_path
-from faasctl.local.storage.service import Service, route
+from faasctl.local.storage.service import Service
 from faasctl.local.storage.transfers import Transfer, receive
 
 _UUID_LENGTH = 36
@@ -50,7 +50,7 @@ async def _write(service: Service, http: Request, key: str, transfer: Transfer) 
     wanted = digests.wanted(http.headers) | ({"md5"} if transfer.content_md5 is not None else set())
     part = service.namespace.partial(transfer.request.pnfsid)
     received = await receive(http.stream(), part, Checksums(wanted), transfer.limit)
-    service.store(transfer, received, route(http, proxied=False))
+    service.store(transfer, received, proxied=False)
     response = Response(
         f"{received.size} bytes uploaded\r\n\r\n",
         201,

@@ -6,8 +6,6 @@ import itertools
 import time
 from urllib.parse import quote
 
-import msgspec
-from starlette.requests import Request as HttpRequest
 from starlette.responses import Response
 
 from faasctl.local.storage import billing
@@ -22,23 +20,7 @@ from faasctl.local.storage.transfers import Promised, Received, Transfer
 
 _CUT = Status(billing.FILE_CORRUPTED, "Connection lost before end of file.")
 _OVER = Status(billing.RESOURCE, "Insufficient capacity: Exceeded allowed upload size")
-_FULL = Status(billing.RESOURCE, "Insufficient capacity: No space left on device")
 _GONE = Status(billing.FILE_NOT_FOUND, "No such file or directory")
-
-
-class Route(msgspec.Struct, frozen=True, kw_only=True):
-    """The way bytes took: the server's address, and the client's, whose port is 0 when they went through the door."""
-
-    endpoint: str
-    host: str
-    port: int
-
-
-def route(http: HttpRequest, *, proxied: bool) -> Route:
-    """The way of an HTTP request."""
-    host, port = http.scope["server"]
-    client_host, client_port = http.scope["client"]
-    return Route(endpoint=f"{host}:{port}", host=client_host, port=0 if proxied else client_port)
 
 
 class Service:
@@ -74,15 +56,14 @@ class Service:
         location = f"{self.pool_endpoint}{url_path(transfer.url_path)}?{query}"
         return Response(status_code=status, headers={"Location": location})
 
-    def store(self, transfer: Transfer, received: Received, way: Route) -> Entry:
+    def store(self, transfer: Transfer, received: Received, *, proxied: bool) -> Entry:
         """The end of an upload: the bytes are put in place, and only then announced.
 
-        Raises Refusal when they are not what was promised; the name then leads to a broken file, or, when the
-        bytes came through the door, to nothing.
+        ``proxied`` bytes came through the door. Raises Refusal when they are not what was promised; the name then
+        leads to a broken file, or, when they were proxied, to nothing.
         """
         status = self._judged(transfer, received)
         pnfsid = transfer.request.pnfsid
-        proxied = way.port == 0
         summed_wrong = status.code == billing.FILE_CORRUPTED and not received.cut
         broken = status.code == billing.FILE_CORRUPTED and received.size > 0 and not proxied
         keep = status.code == billing.OK or broken
@@ -99,12 +80,13 @@ class Service:
             self.namespace.partial(pnfsid).unlink(missing_ok=True)
             if proxied:
                 self.namespace.withdraw(pnfsid)
-        self._announce_upload(transfer, received, way, status, received.size if keep or summed_wrong else 0)
+        size = received.size if keep or summed_wrong else 0
+        self._announce_upload(transfer, received, status, size=size, proxied=proxied)
         if status.code != billing.OK or entry is None:
             raise _refusal(status, proxied=proxied)
         return entry
 
-    def read_ended(self, transfer: Transfer, way: Route, *, began: int, sent: int, active: int, cut: bool) -> None:
+    def read_ended(self, transfer: Transfer, *, proxied: bool, began: int, sent: int, active: int, cut: bool) -> None:
         """The end of a download."""
         status = Status(billing.DEFAULT_ERROR, "java.io.IOException: Connection reset by peer") if cut else Status()
         mover = Mover(
@@ -113,9 +95,8 @@ class Service:
             active=active,
             transferred=sent,
             file_size=transfer.size,
-            endpoint=way.endpoint,
-            host=way.host,
-            client_port=way.port,
+            endpoint=self._address(proxied),
+            proxied=proxied,
             status=status,
         )
         self._sink.announce(billing.transfer(transfer.request, mover), billing.finished(transfer.request, mover))
@@ -150,9 +131,8 @@ class Service:
                 active=0,
                 transferred=0,
                 file_size=transfer.size,
-                endpoint=f"127.0.0.1:{self.pool_port}",
-                host=transfer.request.login.origin,
-                client_port=0,
+                endpoint=self._address(proxied=False),
+                proxied=False,
                 status=late,
             )
             self._sink.announce(billing.transfer(transfer.request, mover), billing.finished(transfer.request, mover))
@@ -182,8 +162,8 @@ class Service:
     def _judged(self, transfer: Transfer, received: Received) -> Status:
         if received.over:
             return _OVER
-        if received.full:
-            return _FULL
+        if received.trouble:
+            return Status(billing.RESOURCE, f"Insufficient capacity: {received.trouble}")
         if received.cut:
             return _CUT
         expected = transfer.content_md5
@@ -195,8 +175,10 @@ class Service:
             )
         return Status()
 
-    def _announce_upload(self, transfer: Transfer, received: Received, way: Route, status: Status, size: int) -> None:
-        cut_at_door = received.cut and way.port == 0
+    def _announce_upload(
+        self, transfer: Transfer, received: Received, status: Status, *, size: int, proxied: bool
+    ) -> None:
+        cut_at_door = received.cut and proxied
         killed = Status(billing.DEFAULT_ERROR, "Transfer forcefully killed: Client disconnected")
         mover = Mover(
             began=received.began,
@@ -204,20 +186,22 @@ class Service:
             active=received.active,
             transferred=0 if received.over else received.size,
             file_size=size,
-            endpoint=way.endpoint,
-            host=way.host,
-            client_port=way.port,
+            endpoint=self._address(proxied),
+            proxied=proxied,
             status=killed if cut_at_door else status,
         )
         seen = None
         if cut_at_door:
             seen = Status(billing.UNEXPECTED, "Client disconnected while proxying an upload.")
-        elif status.code == billing.FILE_CORRUPTED and way.port == 0:
+        elif status.code == billing.FILE_CORRUPTED and proxied:
             seen = Status(billing.UNEXPECTED, None)
         done = [billing.transfer(transfer.request, mover), billing.finished(transfer.request, mover, status=seen)]
         self._sink.announce(*(reversed(done) if cut_at_door else done))
         if cut_at_door:
             self._announce_empty(transfer)
+
+    def _address(self, proxied: bool) -> str:
+        return f"127.0.0.1:{self.door_port if proxied else self.pool_port}"
 
     def _announce_empty(self, transfer: Transfer) -> None:
         self._sink.announce(
@@ -236,8 +220,8 @@ def _refusal(status: Status, *, proxied: bool) -> Refusal:
     """How an upload with this end is answered."""
     if status is _OVER:
         return Refusal(500, reason="Exceeded allowed upload size")
-    if status is _FULL:
-        return Refusal(507, "Insufficient storage: No space left on device")
+    if status.code == billing.RESOURCE:
+        return Refusal(507, (status.message or "").replace("capacity", "storage"))
     if status.code == billing.FILE_CORRUPTED:
         if proxied:
             return Refusal(400, "Received a bad PUT request.")

@@ -67,8 +67,8 @@ class Promised:
 
 
 class Received(msgspec.Struct, frozen=True, kw_only=True):
-    """What came in from ``began`` (ns since the epoch) on: ``cut`` when the client went away, ``full`` when there
-    was no room, ``over`` when it was more than allowed. ``active`` is what was spent (ns) on writing and
+    """What came in from ``began`` (ns since the epoch) on: ``cut`` when the client went away, ``over`` when it was more
+    than allowed; ``trouble`` is why the disk would not take it. ``active`` is what was spent (ns) on writing and
     summing.
     """
 
@@ -77,8 +77,8 @@ class Received(msgspec.Struct, frozen=True, kw_only=True):
     active: int
     checksums: dict[str, bytes]
     cut: bool = False
-    full: bool = False
     over: bool = False
+    trouble: str = ""
 
 
 async def receive(stream: AsyncIterator[bytes], part: Path, checksums: Checksums, limit: int | None) -> Received:
@@ -87,7 +87,8 @@ async def receive(stream: AsyncIterator[bytes], part: Path, checksums: Checksums
     """
     began = time.time_ns()
     size = active = 0
-    cut = full = over = False
+    cut = over = False
+    trouble = ""
     pending = bytearray()
     with part.open("wb", buffering=0) as file:
 
@@ -112,14 +113,22 @@ async def receive(stream: AsyncIterator[bytes], part: Path, checksums: Checksums
                     pending = bytearray()
         except ClientDisconnect:
             cut = True
-        except OSError:
-            full = True
-        if pending and not full and not over:
+        except OSError as error:
+            trouble = error.strerror or "I/O error"
+        if pending and not trouble and not over:
             try:
                 active += flush()
-            except OSError:
-                full = True
-    return Received(began=began, size=size, active=active, checksums=checksums.values(), cut=cut, full=full, over=over)
+            except OSError as error:
+                trouble = error.strerror or "I/O error"
+    return Received(
+        began=began,
+        size=size,
+        active=active,
+        checksums=checksums.values(),
+        cut=cut,
+        over=over,
+        trouble=trouble,
+    )
 
 
 def byte_range(header: str | None, size: int) -> tuple[int, int] | None:

@@ -186,6 +186,7 @@ class Stack:
             "openwhisk": {
                 "apihost": apihost,
                 "kind": interpreter_kind(),
+                "runs_here": True,
                 "platform": {"namespace": PLATFORM, "auth": keys.platform},
                 "functions": {"namespace": FUNCTIONS, "auth": keys.functions},
             },

@@ -28,7 +28,7 @@ def decode(text: bytes) -> Any:
         pass
     source = text.decode(errors="replace")
     try:
-        _Grammar(source).check()
+        Grammar(source).check()
         return json.loads(source)
     except _Unexpected as error:
         raise malformed_content(str(error)) from None
@@ -62,7 +62,7 @@ class _Unexpected(Exception):
     pass
 
 
-class _Grammar:
+class Grammar:
     def __init__(self, text: str) -> None:
         self.text = text
         self.at = 0

@@ -44,7 +44,10 @@ def code_of(body: bytes) -> Code:
     if not code:
         raise BadInit(refusal(403, "Missing main/no code to execute."))
     content = _decoded(code) if binary else code.encode("utf-8", "surrogatepass")
-    texts = {name: value if isinstance(value, str) else marshal(value) for name, value in env.items()}
+    try:
+        texts = {name: value if isinstance(value, str) else marshal(value) for name, value in env.items()}
+    except OverflowError:
+        raise BadInit(refusal(400, "Error unmarshaling request: a number is no float64")) from None
     return Code(content=content, main=main or "main", env=texts)
 
 

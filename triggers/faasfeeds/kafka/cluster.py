@@ -4,20 +4,27 @@
 - no incremental fetch sessions: with several partitions and a lag, polls wait the whole `fetch_max_wait_ms` though
   data is there (3 times slower);
 - `fetch_max_bytes` is what bounds a consumer's memory, not `max_poll_records`;
+- an idempotent producer dies for good of one record that the broker refuses; one request in flight at a time keeps
+  the order without idempotence;
 - without the `crc32c` package kafka-python is ten times slower and says nothing.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import crc32c  # noqa: F401  kafka-python degrades silently without it
 import msgspec
-from kafka import KafkaConsumer, KafkaProducer
+from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
+from kafka.errors import TopicAlreadyExistsError
 
+from faasfeeds.kafka.connecting import explained
 
-MOCK_FETCH_WAIT_MS = 10
-"""librdkafka's mock cluster, which needs a pinned `api_version`, lets a waiting fetch wait on when data comes."""
+LARGEST_RECORD = 16 * 2**20
+"""Bytes of one record that the producer hands to a broker; whether it is too large is the topic's to say."""
+
+CONNECT_MS = 10_000
 
 
 class Security(msgspec.Struct, frozen=True, kw_only=True):
@@ -29,13 +36,75 @@ class Security(msgspec.Struct, frozen=True, kw_only=True):
     password: str | None = None
     ca: str | None = None
 
+    def __repr__(self) -> str:
+        return f"Security({self.protocol!r}, {self.mechanism!r}, {self.username!r})"
+
 
 class Cluster(msgspec.Struct, frozen=True, kw_only=True):
-    """One Kafka cluster. ``api_version`` is pinned for brokers that announce none properly."""
+    """One Kafka cluster. ``api_version`` is pinned for brokers that announce none properly.
+
+    Every method raises `Unreachable`, with the cause, when the brokers do not answer within 10 s.
+    """
 
     bootstrap_servers: tuple[str, ...]
     api_version: tuple[int, ...] | None = None
     security: Security = Security()
+
+    def consumer(self, group: str) -> Any:
+        """A consumer of a group that commits only what it is told to."""
+        return self._made(KafkaConsumer, **_READING, group_id=group)
+
+    def reader(self) -> Any:
+        """A consumer of no group, for topics that are read from end to end."""
+        return self._made(KafkaConsumer, **_READING, group_id=None)
+
+    def producer(self, *, linger_ms: int = 0) -> Any:
+        """A producer that keeps the order, waits for all replicas, and survives a refused record."""
+        return self._made(
+            KafkaProducer,
+            linger_ms=linger_ms,
+            batch_size=131_072,
+            acks="all",
+            enable_idempotence=False,
+            max_in_flight_requests_per_connection=1,
+            max_request_size=LARGEST_RECORD,
+            delivery_timeout_ms=30_000,
+            request_timeout_ms=20_000,
+            max_block_ms=10_000,
+        )
+
+    def admin(self) -> Any:
+        """An administrator's client."""
+        return self._made(KafkaAdminClient)
+
+    def ensure_topics(self, topics: Mapping[str, Mapping[str, str]]) -> None:
+        """Create those of the topics (name: settings) that do not exist, with the cluster's own defaults.
+
+        A broker before 2.4 has none, so it is left to create them when they are first used.
+        """
+        if self.api_version is not None and self.api_version < (2, 4):
+            return
+        reader = self.reader()
+        try:
+            missing = {name: settings for name, settings in topics.items() if not reader.partitions_for_topic(name)}
+        finally:
+            reader.close()
+        if not missing:
+            return
+        with explained(self.bootstrap_servers):
+            admin = self.admin()
+            try:
+                for name, settings in missing.items():
+                    try:
+                        admin.create_topics({name: {"configs": dict(settings)}}, wait_for_metadata=True)
+                    except TopicAlreadyExistsError:  # another replica was quicker
+                        continue
+            finally:
+                admin.close()
+
+    def _made(self, kind: Any, **settings: Any) -> Any:
+        with explained(self.bootstrap_servers):
+            return kind(**self._common(), **settings)
 
     def _common(self) -> dict[str, Any]:
         settings: dict[str, Any] = {
@@ -43,6 +112,7 @@ class Cluster(msgspec.Struct, frozen=True, kw_only=True):
             "security_protocol": self.security.protocol,
             "reconnect_backoff_max_ms": 1000,
             "metadata_max_age_ms": 10_000,
+            "bootstrap_timeout_ms": CONNECT_MS,
         }
         if self.api_version is not None:
             settings["api_version"] = self.api_version
@@ -54,21 +124,14 @@ class Cluster(msgspec.Struct, frozen=True, kw_only=True):
             settings["ssl_cafile"] = self.security.ca
         return settings
 
-    def consumer(self, group: str) -> Any:
-        """A consumer of a group that commits only what it is told to."""
-        return KafkaConsumer(
-            **self._common(),
-            group_id=group,
-            enable_auto_commit=False,
-            auto_offset_reset="earliest",
-            session_timeout_ms=10_000,
-            heartbeat_interval_ms=1000,
-            max_poll_interval_ms=60_000,
-            fetch_max_bytes=4 * 2**20,
-            enable_incremental_fetch_sessions=False,
-            fetch_max_wait_ms=500 if self.api_version is None else MOCK_FETCH_WAIT_MS,
-        )
 
-    def producer(self) -> Any:
-        """A producer whose order survives retries; to be made anew after a fatal error."""
-        return KafkaProducer(**self._common(), linger_ms=0, batch_size=131_072)
+_READING: dict[str, Any] = {
+    "enable_auto_commit": False,
+    "auto_offset_reset": "earliest",
+    "session_timeout_ms": 10_000,
+    "heartbeat_interval_ms": 1000,
+    "max_poll_interval_ms": 60_000,
+    "max_poll_records": 2000,
+    "fetch_max_bytes": 4 * 2**20,
+    "enable_incremental_fetch_sessions": False,
+}

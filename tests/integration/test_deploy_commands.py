@@ -299,3 +299,32 @@ def test_wskprops_that_say_too_little(project: Project) -> None:
     assert code == 1
     assert "AUTH is missing" in err
     assert "wsk property set --auth" in err
+
+
+def test_a_manifest_that_names_its_host_needs_no_wskprops(project: Project) -> None:
+    (project.folder / "wskprops").unlink()
+    address = f"  apiHost: {project.client.apihost}\n  credential: ${{KEY}}\n"
+    project.manifest.write_text(project.manifest.read_text().replace("  name: many\n", f"  name: many\n{address}"))
+    os.environ["KEY"] = project.auth
+    try:
+        code, out, err = project.run("plan", "--detailed-exitcode")
+    finally:
+        del os.environ["KEY"]
+
+    assert code == 2, err
+    assert f"in namespace guest of {project.client.apihost}" in out
+
+
+def test_without_any_address_the_local_stack_is_suggested(
+    project: Project, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (project.folder / "wskprops").unlink()
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    for name in list(os.environ):
+        if name.startswith("FAAS"):
+            monkeypatch.delenv(name)
+
+    code, _, err = project.run("plan")
+
+    assert code == 1
+    assert "faasctl local up" in err

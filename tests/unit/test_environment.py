@@ -84,6 +84,7 @@ def test_no_secret_shows_in_a_repr(tmp_path: Path) -> None:
         ("basic: {", "bearer: x, basic: {", 18, "others may read", ""),
         ("{topic: faas.registrations}", "{}", 10, "a topic or a directory", "topic: NAME"),
         ("${env:PLATFORM_AUTH}", "${env:SEAL}", 4, "is no OpenWhisk key", "uuid:key"),
+        ("namespace: platform", "namespace: _", 4, "must be the namespace's own name", "wsk namespace list"),
         ("policies: policies", "name: again", 20, "'name' stands twice", ""),
     ],
 )

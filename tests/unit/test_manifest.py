@@ -266,6 +266,7 @@ def test_an_undefined_variable_is_an_error_and_no_empty_string(text: str, why: s
         ("${FOO}\n            region", "${FO}\n            region", 21, "the variable FO is not defined", "FOO"),
         ("location: /whisk.system/alarms", "location: github.com/x/y", 12, "no package of this OpenWhisk", "checkout"),
         ("        daily:", "        da/ily:", 40, "'da/ily' is no name", ""),
+        ("      license:", "      namespace: other\n      license:", 7, "is for the namespace 'other'", "of its own"),
         ("owner: us", "faas-init: nam", 19, "faas-init names 'nam', which is no input", "'name'"),
         (
             "      rules:\n        run",

@@ -101,7 +101,7 @@ def _found_action(row: Mapping[str, Any]) -> Content:
 
 def fingerprint(content: Content, key: str) -> str:
     """A digest of a content, keyed with the namespace's key: whoever lacks it cannot try out passwords against it."""
-    text = json.dumps(content, sort_keys=True, separators=(",", ":"), default=str)
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"))
     return hmac.new(key.encode(), text.encode(), hashlib.sha256).hexdigest()
 
 

@@ -62,6 +62,13 @@ def desired(
         raise manifest.located(error) from None
 
 
+def address(manifest: Document, variables: Mapping[str, str]) -> dict[str, str]:
+    """Where the manifest itself says that it belongs, in `.wskprops`'s words: ``APIHOST``, ``AUTH``, ``NAMESPACE``."""
+    project = _decoded(manifest, grammar.ManifestPart, variables).project
+    given = {"APIHOST": project.api_host, "AUTH": project.credential, "NAMESPACE": project.namespace}
+    return {name: value for name, value in given.items() if value}
+
+
 class _InDeployment(SpecError):
     """An error whose key is one of the deployment file."""
 
@@ -122,6 +129,7 @@ class _Reader:
         variables: Mapping[str, Any],
         key: Key,
     ) -> None:
+        self._check_namespace(part.namespace, key)
         if part.apis:
             raise SpecError("apis are not supported", key=(*key, "apis"), hint="use web actions: web: true")
         inputs = {**part.inputs, **values.inputs}
@@ -172,6 +180,7 @@ class _Reader:
         variables: Mapping[str, Any],
         key: Key,
     ) -> None:
+        self._check_namespace(part.namespace, key)
         kind, code, image = code_of(part, self._base, key)
         annotations = {**part.annotations, **values.annotations, **_web(part.web, part.web_export, key)}
         if part.conductor:
@@ -209,6 +218,7 @@ class _Reader:
         variables: Mapping[str, Any],
         key: Key,
     ) -> None:
+        self._check_namespace(part.namespace, key)
         parameters = resolve_inputs({**part.inputs, **values.inputs}, variables, (*key, "inputs"))
         source = part.feed or part.source
         feed = Feed(action=self._whole(source, package), parameters=parameters) if source else None
@@ -233,6 +243,15 @@ class _Reader:
         if self._keys.setdefault(entity_id(entity), key) is not key:
             raise SpecError(f"{entity.name!r} is there twice", key=key, hint="names are unique in a namespace")
         self._entities.append(entity)
+
+    def _check_namespace(self, namespace: str | None, key: Key) -> None:
+        """All of a manifest goes into one namespace, the one that the command's key owns."""
+        if namespace not in (None, "_", self._namespace):
+            raise SpecError(
+                f"is for the namespace {namespace!r}, and this deploys into {self._namespace!r}",
+                key=(*key, "namespace"),
+                hint="put it into a manifest of its own, deployed with that namespace's key",
+            )
 
     def _whole(self, name: str, package: str = DEFAULT) -> str:
         """The whole name (``/guest/faas/process``) of an entity as a manifest writes it."""

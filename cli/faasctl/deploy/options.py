@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+from rich.console import Console
 
 from eventflow.errors import UsageError
-from faasctl import environment
+from faasctl import environment, strict_yaml
 from faasctl.deploy import sources, wskprops
+from faasctl.deploy.manifest import address, desired
 from faasctl.deploy.model import Desired
 from faasctl.deploy.plan import Plan, make_plan
 from faasctl.deploy.remote import read_state
@@ -34,29 +38,48 @@ class Chosen:
 
     def open(self) -> tuple[Desired, Session]:
         """The wanted entities and the way to their namespace; the platform's actions are built for it."""
-        session, env = self._session()
-        return self._own(session) or sources.platform(env or self._load()), session
+        if self._manifest is not None:
+            return self._own(self._manifest)
+        env = self._load()
+        with _telling("building the actions"):
+            return sources.platform(env), sources.session_of(env)
 
     def open_for_removal(self) -> tuple[Desired, Session]:
         """The same, without building what would only be deleted."""
-        session, _ = self._session()
-        nothing = Desired(project=sources.PROJECT, namespace=session.namespace, entities=())
-        return self._own(session) or nothing, session
-
-    def _session(self) -> tuple[Session, environment.Environment | None]:
-        if self._manifest and not self._environment and wskprops.path_of().is_file():
-            return wskprops.session_from(wskprops.path_of()), None
-        env = self._load()
-        return sources.session_of(env), env
+        if self._manifest is not None:
+            return self._own(self._manifest)
+        session = sources.session_of(self._load())
+        return Desired(project=sources.PROJECT, namespace=session.namespace, entities=()), session
 
     def _load(self) -> environment.Environment:
         return environment.load(self._environment or find.LOCAL)
 
-    def _own(self, session: Session) -> Desired | None:
-        """What the user's own manifest wants, when there is one."""
-        if self._manifest is None:
-            return None
-        return sources.from_file(self._manifest, session.namespace, deployment=self._deployment)
+    def _own(self, path: Path) -> tuple[Desired, Session]:
+        """What the user's own manifest wants. As with wskdeploy, an environment that is named on the command line goes
+        before the manifest's own host and key, and those go before `.wskprops`."""
+        document = strict_yaml.read(path)
+        props = wskprops.path_of()
+        properties = {**wskprops.read(props), **address(document, os.environ)}
+        if self._environment or "APIHOST" not in properties:
+            session = sources.session_of(self._load())
+        else:
+            session = wskprops.session(properties, where=str(props))
+        deployment = strict_yaml.read(self._deployment) if self._deployment else None
+        wanted = desired(
+            document, namespace=session.namespace, base=path.parent, variables=os.environ, deployment=deployment
+        )
+        return wanted, session
+
+
+@contextmanager
+def _telling(what: str) -> Iterator[None]:
+    """Say on a terminal what takes a while: the first build fetches the actions' requirements."""
+    console = Console(stderr=True)
+    if console.is_terminal:
+        with console.status(what):
+            yield
+    else:
+        yield
 
 
 def options(command: Command) -> Command:
@@ -66,7 +89,7 @@ def options(command: Command) -> Command:
     @click.option(
         "--manifest",
         type=click.Path(path_type=Path, exists=True, dir_okay=False),
-        help="A wskdeploy manifest of your own instead of the platform's. Without --env, .wskprops says where to.",
+        help="A wskdeploy manifest of your own, not the platform's; without --env it or .wskprops says where to.",
     )
     @click.option(
         "--deployment",
@@ -86,6 +109,6 @@ def options(command: Command) -> Command:
     return with_choice  # type: ignore[return-value]
 
 
-def planned(desired: Desired, session: Session) -> Plan:
+def planned(wanted: Desired, session: Session) -> Plan:
     """Read what is there and plan; nothing is written."""
-    return make_plan(desired, read_state(session, desired), apihost=session.apihost, auth=session.auth)
+    return make_plan(wanted, read_state(session, wanted), apihost=session.apihost, auth=session.auth)

@@ -1,10 +1,6 @@
-"""What a command deploys: the platform's own manifest, or one that the user names, read for an environment."""
+"""The platform's own manifest, read for an environment."""
 
 from __future__ import annotations
-
-import os
-from collections.abc import Mapping
-from pathlib import Path
 
 from faasctl import bundle, strict_yaml
 from faasctl.build import Target, build_actions
@@ -41,16 +37,3 @@ def platform(environment: Environment) -> Desired:
     document = strict_yaml.parse(rendered.text.encode(), TEMPLATE)
     namespace = environment.openwhisk.platform.namespace
     return manifest.desired(document, namespace=namespace, base=folder, variables=rendered.variables)
-
-
-def from_file(
-    path: Path, namespace: str, *, deployment: Path | None = None, variables: Mapping[str, str] = os.environ
-) -> Desired:
-    """A user's manifest, with a deployment file's values."""
-    return manifest.desired(
-        strict_yaml.read(path),
-        namespace=namespace,
-        base=path.parent,
-        variables=variables,
-        deployment=strict_yaml.read(deployment) if deployment else None,
-    )

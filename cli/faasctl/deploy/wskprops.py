@@ -20,21 +20,25 @@ def path_of(process: Mapping[str, str] = os.environ) -> Path:
     return Path(process.get("WSK_CONFIG_FILE") or Path.home() / ".wskprops")
 
 
-def session_from(path: Path) -> Session:
-    """The way to the namespace that the file names; certificates are always verified, with ``CERT`` as a CA."""
+def read(path: Path) -> dict[str, str]:
+    """The file's properties (``APIHOST``, ``AUTH``, ``NAMESPACE``, ``CERT``), none when there is no file."""
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
-    except OSError as error:
-        raise WskpropsError(f"cannot be read: {error.strerror}", where=str(path)) from None
+    except FileNotFoundError:
+        return {}
+    except (OSError, UnicodeDecodeError) as error:
+        raise WskpropsError(f"cannot be read: {error}", where=str(path)) from None
     pairs = (line.partition("=") for line in lines if line.strip() and not line.lstrip().startswith("#"))
-    properties = {key.strip(): value.strip() for key, _, value in pairs}
-    for key in ("APIHOST", "AUTH"):
-        if not properties.get(key):
-            hint = f"wsk property set --{key.lower()} ..., or name an environment with --env"
-            raise WskpropsError(f"{key} is missing", where=str(path), hint=hint)
-    apihost, auth = properties["APIHOST"], properties["AUTH"]
-    ca = properties.get("CERT") or None
-    namespace = properties.get("NAMESPACE") or "_"
+    return {key.strip(): value.strip() for key, _, value in pairs if value.strip()}
+
+
+def session(properties: Mapping[str, str], *, where: str) -> Session:
+    """The way to the namespace that properties name; certificates are always verified, with ``CERT`` as a CA."""
+    if "AUTH" not in properties:
+        hint = "wsk property set --auth ..., or name an environment with --env"
+        raise WskpropsError("AUTH is missing", where=where, hint=hint)
+    apihost, auth, ca = properties["APIHOST"], properties["AUTH"], properties.get("CERT")
+    namespace = properties.get("NAMESPACE", "_")
     if namespace == "_":
         namespace = OpenWhisk(apihost, auth, ca=ca).own_namespace()
     return Session(apihost, auth, namespace=namespace, ca=ca)

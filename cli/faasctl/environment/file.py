@@ -58,7 +58,10 @@ def load(
         environment = decode(tree, Environment, hook)
         _check(environment)
     except SpecError as error:
-        raise document.located(error) from None
+        located = document.located(error)
+        if path == find.bundled(find.LOCAL):
+            located.hint += "; or start the local stack, whose environment needs no variables: faasctl local up"
+        raise located from None
     return _with_absolute_paths(environment, folder)
 
 
@@ -83,7 +86,11 @@ def _check(environment: Environment) -> None:
                     "must be exactly one of basic, bearer, x509", key=("storages", index, "credentials", name)
                 )
     for name in ("platform", "functions"):
-        auth = getattr(environment.openwhisk, name).auth.reveal()
+        account = getattr(environment.openwhisk, name)
+        if account.namespace == "_":
+            hint = "wsk namespace list tells it"
+            raise SpecError("must be the namespace's own name", key=("openwhisk", name, "namespace"), hint=hint)
+        auth = account.auth.reveal()
         if ":" not in auth and not auth.startswith("$"):
             raise SpecError(
                 "is no OpenWhisk key",

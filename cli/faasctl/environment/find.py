@@ -29,6 +29,11 @@ def local_stack_file() -> Path:
     return xdg("XDG_STATE_HOME", ".local/state") / "local.yaml"
 
 
+def bundled(name: str) -> Path:
+    """Where an environment is that comes with faasctl."""
+    return bundle.manifests() / "environments" / f"{name}.yaml"
+
+
 def folders() -> Iterator[Path]:
     """The folders with environment files, the nearest first."""
     yield Path("environments")
@@ -47,7 +52,7 @@ def find(name: str) -> Path:
     candidates = [folder / f"{name}.yaml" for folder in folders()]
     if name == LOCAL:
         candidates.append(local_stack_file())
-    candidates.append(bundle.manifests() / "environments" / f"{name}.yaml")
+    candidates.append(bundled(name))
     for candidate in candidates:
         if candidate.is_file():
             return candidate

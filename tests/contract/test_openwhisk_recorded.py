@@ -27,7 +27,6 @@ UNKNOWN = ("00000000-0000-0000-0000-000000000000", "x" * 64)
 
 LEFT_OUT = {
     ("triggers_rules", 16): "recorded with an activation that an earlier scenario had left",
-    ("conductor", 2): "conductor actions run as plain ones: the platform composes with sequences",
 }
 """Steps that are sent but not judged, and why."""
 

@@ -178,6 +178,11 @@ class Action(msgspec.Struct, frozen=True, kw_only=True, tag="action"):
         return msgspec.structs.replace(self, parameters=parameters.merged(self.parameters))
 
     @property
+    def is_conductor(self) -> bool:
+        """Whether its results say which action comes next."""
+        return self.annotations.truthy("conductor") and not self.exec.is_sequence
+
+    @property
     def immutable(self) -> frozenset[str]:
         """Parameters that no caller may override: those with a value, if the action is annotated ``final``."""
         if not self.annotations.truthy("final"):

@@ -10,12 +10,12 @@ from typing import Any
 
 from faasctl.local.openwhisk.activations import Activation, ActivationStore
 from faasctl.local.openwhisk.auth import Authenticator, Identity
+from faasctl.local.openwhisk.conveyor import Conveyor
 from faasctl.local.openwhisk.entitlement import use_action, use_actions
 from faasctl.local.openwhisk.errors import PARAMETERS_NOT_ALLOWED, bad_request
 from faasctl.local.openwhisk.invoke import Invoker, Order
 from faasctl.local.openwhisk.names import FullName
 from faasctl.local.openwhisk.resolve import Resolved, resolve
-from faasctl.local.openwhisk.sequence import Conveyor, merged
 from faasctl.local.openwhisk.settings import Settings
 from faasctl.local.openwhisk.store import Store
 from faasctl.local.openwhisk.throttle import Throttle
@@ -64,7 +64,7 @@ class Host:
         return Order(
             identity=identity,
             action=action,
-            arguments=payload if action.exec.is_sequence else merged(action, payload),
+            payload=payload,
             transaction=transaction,
             received=time.time() if received is None else received,
             binding=resolved.binding,

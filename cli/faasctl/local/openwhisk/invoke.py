@@ -26,6 +26,7 @@ from faasctl.local.openwhisk.activations import (
 from faasctl.local.openwhisk.auth import Identity
 from faasctl.local.openwhisk.entities import Action
 from faasctl.local.openwhisk.names import FullName, new_activation_id
+from faasctl.local.openwhisk.resolve import Resolved
 from faasctl.local.openwhisk.runtime.container import Answer, Code
 from faasctl.local.openwhisk.runtime.guard import Guard
 from faasctl.local.openwhisk.runtime.logs import LogLine, render
@@ -41,15 +42,37 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
 
     identity: Identity
     action: Action
-    arguments: Json
+    payload: Json
+    """The arguments given; the action's own parameters lie under them."""
     transaction: str
     received: float
     """When the request came, seconds since the epoch."""
     binding: FullName | None = None
     """The package binding through which the action was named."""
     cause: str | None = None
-    """The sequence's activation."""
+    """The activation of the sequence or composition that it is part of."""
     id: str = msgspec.field(default_factory=new_activation_id)
+
+
+def inner(order: Order, resolved: Resolved, payload: Json) -> Order:
+    """A component of a sequence or a composition."""
+    return Order(
+        identity=order.identity,
+        action=resolved.action,
+        payload=payload,
+        transaction=order.transaction,
+        received=time.time(),
+        binding=resolved.binding,
+        cause=order.id,
+    )
+
+
+def merged(action: Action, payload: Json) -> Json:
+    """The arguments of an action: its own parameters, and the payload over them; a list comes alone."""
+    if isinstance(payload, list):
+        return payload
+    own = action.parameters.arguments
+    return {**own, **payload} if isinstance(payload, dict) else own
 
 
 class Outcome(NamedTuple):
@@ -115,7 +138,7 @@ class Invoker:
         return None if answer.status == 200 else Outcome(init_failure(answer), reusable=False)
 
     async def _run(self, room: Room, order: Order, deadline: float) -> Outcome:
-        body = msgspec.json.encode({"value": order.arguments, **run_fields(order, deadline)})
+        body = msgspec.json.encode({"value": merged(order.action, order.payload), **run_fields(order, deadline)})
         answer = await self._bounded(room, order, room.container.run(body), deadline, "")
         if isinstance(answer, Outcome):
             return answer
@@ -171,7 +194,7 @@ class Invoker:
         activation = Activation(
             namespace=order.identity.namespace,
             name=action.name,
-            path=f"{action.full_name.package}/{action.name}" if action.full_name.package else action.name,
+            path=action.full_name.relative,
             subject=order.identity.namespace,
             id=order.id,
             start=round(start * 1000),

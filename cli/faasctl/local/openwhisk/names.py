@@ -33,6 +33,11 @@ class FullName(NamedTuple):
         return self.path.partition("/")[2] or None
 
     @property
+    def relative(self) -> str:
+        """``package/name``, or the name alone."""
+        return f"{self.package}/{self.name}" if self.package else self.name
+
+    @property
     def document(self) -> dict[str, str]:
         return {"path": self.path, "name": self.name}
 

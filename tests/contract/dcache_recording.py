@@ -14,7 +14,6 @@ import json
 import re
 import socket
 import ssl
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -167,12 +166,19 @@ def exchange(
         try:
             connection.sendall(payload)
             if cut_after is not None:
-                # what was sent arrives before the end does
-                time.sleep(0.05)
+                hang_up(connection)
                 return Reply(None)
             return _read(reader, method, reader.readline(), continued=continued)
         except (ConnectionError, ssl.SSLError, http.client.HTTPException):
             return Reply(None)
+
+
+def hang_up(connection: socket.socket) -> None:
+    """End a connection in the middle, after all that was sent has arrived."""
+    connection.shutdown(socket.SHUT_WR)
+    with contextlib.suppress(OSError):
+        while connection.recv(4096):
+            pass
 
 
 def _read(reader: Any, method: str, line: bytes, *, continued: bool = False) -> Reply:

@@ -12,6 +12,7 @@ import pytest
 
 from eventflow import dcache
 from eventflow.event import Event
+from tests.contract.dcache_recording import hang_up
 from tests.parts.storage import Storage, running_storage
 
 
@@ -78,7 +79,7 @@ def test_an_upload_that_was_cut_is_no_event(storage: Storage) -> None:
     ):
         head = "PUT /data/raw/cut HTTP/1.1\r\nHost: x\r\nAuthorization: Basic YWxpY2U6cHctYWxpY2U=\r\n"
         connection.sendall(f"{head}Content-Length: 9\r\n\r\n12345".encode())
-        time.sleep(0.1)  # the five bytes have to be there before the end is
+        hang_up(connection)
 
     # then that is announced, and starts nothing
     assert all(isinstance(event, dcache.Filtered) for event in events(storage, "/data/raw/cut", 2))

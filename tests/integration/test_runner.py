@@ -355,6 +355,12 @@ def test_a_missing_further_input_names_itself(sandbox: Sandbox, storage: FaultyS
     assert "404" in ran.event["reason"]
 
 
+def test_a_broken_token_is_not_quoted(sandbox: Sandbox, storage: FaultyStorage) -> None:
+    ran = sandbox.run(sandbox.event(read__macaroon=TOKEN + "\n"))
+    assert ran.code == 10
+    assert "token" in ran.event["reason"]
+
+
 def test_an_expired_token_is_not_even_sent(sandbox: Sandbox, storage: FaultyStorage) -> None:
     expired = base64.urlsafe_b64encode(b"002ecid before:2020-01-01T00:00:00Z\n").decode().rstrip("=")
     ran = sandbox.run(sandbox.event(read__macaroon=expired))
@@ -398,6 +404,36 @@ def test_outputs_that_are_no_files_are_the_functions_mistake(
 ) -> None:
     sandbox.archive({"f.py": f"import os\ndef main(event):\n    out = event['write']['local']\n    {odd}\n"})
     assert sandbox.run(sandbox.event()).code == 20
+
+
+@pytest.mark.parametrize(
+    "odd", ["os.mkfifo(path)", "os.symlink('/proc/self/environ', path)", "open(path, 'w').write('{')"]
+)
+def test_an_odd_answer_is_the_functions_mistake(sandbox: Sandbox, storage: FaultyStorage, odd: str) -> None:
+    sandbox.archive({"go": f"#!/usr/bin/env python3\nimport os\npath = os.environ['FAAS_RESULT']\n{odd}\n"}, 0o100755)
+    assert sandbox.run(sandbox.event(exec__command=["./go"])).code == 20
+
+
+def test_a_redirect_may_be_in_plain_utf8(sandbox: Sandbox, storage: FaultyStorage) -> None:
+    def redirect(handler: Handler, seen: Seen) -> bool:
+        if seen.method != "GET" or seen.at != "door":
+            return False
+        handler.answer(302, {"Location": storage.pool_url + seen.path.replace(" ", "%20").replace("%c", "%25c")})
+        return True
+
+    storage.faults.append(redirect)
+    assert sandbox.run(sandbox.event()).code == 0
+
+
+def test_the_functions_own_words_are_left_alone(sandbox: Sandbox, storage: FaultyStorage) -> None:
+    sandbox.archive({"f.py": "def main(event): return event['params']"})
+    params = {"submit": True, "macaroon": "a recipe"}
+    assert sandbox.run(sandbox.event(params=params)).event["result"] == params
+
+
+def test_a_job_without_its_code_says_so(sandbox: Sandbox, storage: FaultyStorage) -> None:
+    sandbox.zip = b""
+    assert sandbox.run(sandbox.event()).code == 21
 
 
 def test_a_function_that_fails_says_so_in_its_logs(sandbox: Sandbox, storage: FaultyStorage) -> None:

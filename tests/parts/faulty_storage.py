@@ -156,7 +156,7 @@ class Handler(BaseHTTPRequestHandler):
     def answer(self, status: int, headers: dict[str, str] | None = None, body: bytes = b"") -> None:
         self.send_response(status)
         for name, value in ({"Content-Length": str(len(body)), "Connection": "close"} | (headers or {})).items():
-            self.send_header(name, value)
+            self.send_header(name, value.encode().decode("latin-1"))
         self.end_headers()
         self.wfile.write(body)
 

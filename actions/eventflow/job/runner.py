@@ -30,6 +30,7 @@ import subprocess
 import sys
 import threading
 import time
+import traceback
 import urllib.parse
 import zipfile
 import zlib
@@ -52,12 +53,14 @@ ANSWER_BYTES = 1 << 18
 HEAD_BYTES = 1 << 16
 CODE_BYTES = 1 << 30
 CODE_FILES = 20000
-PATIENCE = 120.0  # seconds without progress until trouble counts as lasting
+PATIENCE = 120.0  # seconds after the first failure, and at least
+TRIES = 4  # attempts (each may take long), until trouble counts as lasting
 BUSY = 3600.0  # seconds of waiting that a storage may ask for (429) in all
 SOCKET_TIMEOUT = 200.0  # dCache answers a mover that cannot start only after 180 s
 EXPECT_WAIT = 60.0
 CORRUPT_TRIES = 3
 RESERVED = "_faas"
+URL_CHARACTERS = "%:/?#[]@!$&'()*+,;=-._~"
 
 CREDENTIALS = re.compile(r"TOKEN|SECRET|PASSW|CREDS|CREDENTIAL|X509|KRB5|MACAROON|^FAAS_|^SSH_", re.IGNORECASE)
 ASK_LOCALITY = (
@@ -70,6 +73,7 @@ Side = namedtuple("Side", "refused transient")
 READ = Side(INPUT_REFUSED, INPUT_TRANSIENT)
 WRITE = Side(OUTPUT_REFUSED, OUTPUT_TRANSIENT)
 Facts = namedtuple("Facts", "size adler32 pnfsid locality")
+Source = Callable[[], Iterator[bytes]]
 T = TypeVar("T")
 
 
@@ -89,11 +93,11 @@ class Transient(Exception):
         self.lasting = lasting
 
 
-class Busy(Exception):
+class Busy(Transient):
     """The storage asks to come back in `wait` seconds (429)."""
 
-    def __init__(self, wait: float) -> None:
-        super().__init__("the storage is busy")
+    def __init__(self, wait: float, lasting: int) -> None:
+        super().__init__("the storage is busy", lasting)
         self.wait = wait
 
 
@@ -149,7 +153,7 @@ def pnfsid_of(etag: str) -> Optional[str]:
 def expiry_of(token: str) -> Optional[float]:
     """The earliest `before:` caveat of a macaroon in unix seconds, or None when it has none that can be read."""
     try:
-        raw = base64.urlsafe_b64decode(token + "=" * (-len(token) % 4))
+        raw = base64.b64decode(token.replace("-", "+").replace("_", "/") + "=" * (-len(token) % 4))
     except ValueError:
         return None
     ends = []
@@ -169,6 +173,10 @@ class Grant:
         self.size = fields.get("size")  # type: Optional[int]
         self.pnfsid = fields.get("pnfsid")  # type: Optional[str]
         self._token = fields["macaroon"]  # type: str
+        if not re.match(r"[A-Za-z0-9+/=_.~-]+$", self._token) or self._token.endswith("\n"):
+            raise Failure(
+                side.refused, "the token for %s is none" % self.path
+            )  # http.client would show it in its error
         self._expires = expiry_of(self._token)
         self._refused = False
         self._tls = ssl.create_default_context(cadata=fields.get("ca") or None)
@@ -176,17 +184,15 @@ class Grant:
     def url(self, path: str) -> str:
         return self.endpoint + urllib.parse.quote(os.fsencode(path), safe="/")
 
-    def ask(self, method: str, path: str, headers: Dict[str, str], body: Optional[bytes] = None) -> Answer:
+    def ask(self, method: str, path: str, headers: Dict[str, str], body: bytes = b"") -> Answer:
         """Send one request and follow its redirects, the token going to the endpoint alone."""
-        return self._send(method, self.url(path), headers, (lambda: iter([body])) if body else None, len(body or b""))
+        return self._send(method, self.url(path), headers, lambda: iter([body]), len(body))
 
-    def put(self, path: str, source: "Callable[[], Iterator[bytes]]", size: int) -> Answer:
+    def put(self, path: str, source: Source, size: int) -> Answer:
         """Upload `size` bytes; the door is asked first (`Expect`), so that the bytes go straight to a pool."""
         return self._send("PUT", self.url(path), {"Want-Digest": "adler32"}, source, size)
 
-    def _send(
-        self, method: str, url: str, headers: Dict[str, str], source: "Optional[Callable[[], Iterator[bytes]]]", size: int
-    ) -> Answer:
+    def _send(self, method: str, url: str, headers: Dict[str, str], source: Source, size: int) -> Answer:
         if not self.endpoint.startswith("https://"):
             raise Failure(self.side.refused, "a token is sent over https only, not to %s" % self.endpoint)
         if self.expired():
@@ -208,7 +214,8 @@ class Grant:
             if answer.status not in (301, 302, 303, 307, 308) or not location:
                 return answer
             answer.connection.close()
-            url = urllib.parse.urljoin(url, location)
+            # A Location in raw UTF-8 comes as latin-1.
+            url = urllib.parse.urljoin(url, urllib.parse.quote(location.encode("latin-1"), safe=URL_CHARACTERS))
             hops += 1
             sent = dict(headers)
             if not url.startswith(("https://", "http://")):
@@ -216,37 +223,24 @@ class Grant:
             if hops > 4 or (hops > 1 and origin(url) == origin(self.endpoint)):
                 raise Transient("sent back to the door by a pool", self.side.transient)
 
-    def _one(
-        self,
-        method: str,
-        url: str,
-        headers: Dict[str, str],
-        source: "Optional[Callable[[], Iterator[bytes]]]",
-        size: int,
-        hops: int,
-    ) -> Answer:
+    def _one(self, method: str, url: str, headers: Dict[str, str], source: Source, size: int, hops: int) -> Answer:
         parts = urllib.parse.urlsplit(url)
+        host, target = parts.hostname or "", urllib.parse.urlunsplit(("", "", parts.path or "/", parts.query, ""))
+        connection = http.client.HTTPConnection(host, parts.port, timeout=SOCKET_TIMEOUT)
         if parts.scheme == "https":
-            connection = http.client.HTTPSConnection(
-                parts.hostname or "", parts.port, timeout=SOCKET_TIMEOUT, context=self._tls
-            )  # type: http.client.HTTPConnection
-        else:
-            connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=SOCKET_TIMEOUT)
+            connection = http.client.HTTPSConnection(host, parts.port, timeout=SOCKET_TIMEOUT, context=self._tls)
         try:
-            connection.putrequest(
-                method, urllib.parse.urlunsplit(("", "", parts.path or "/", parts.query, "")), skip_accept_encoding=True
-            )
+            connection.putrequest(method, target, skip_accept_encoding=True)
             for name, value in headers.items():
                 connection.putheader(name, value)
-            if source is not None or method == "PUT":
+            if size or method == "PUT":
                 connection.putheader("Content-Length", str(size))
             connection.endheaders()
             if "Expect" in headers:
                 early = self._before_body(connection, hops)
                 if early is not None:
                     return early
-            if source is not None:
-                send_body(connection, source)
+            send_body(connection, source)
             response = connection.getresponse()
             return Answer(connection, response.status, response.reason, response.headers, response, hops)
         except BaseException:
@@ -286,7 +280,7 @@ class Grant:
     def expired(self) -> bool:
         return self._expires is not None and time.time() >= self._expires
 
-    def check(self, answer: Answer, good: "Tuple[int, ...]", missing: Optional[int] = None) -> None:
+    def check(self, answer: Answer, good: Tuple[int, ...], missing: Optional[int] = None) -> None:
         """Pass for a status in `good`, else raise what the status means. `missing`: the code of a lasting 404."""
         status = answer.status
         if status in good:
@@ -294,7 +288,7 @@ class Grant:
         why = "%d %s" % (status, answer.reason[:200])
         if status == 429:
             told = answer.headers.get("Retry-After", "")
-            raise Busy(min(float(told), 300.0) if told.isdigit() else 10.0)
+            raise Busy(min(float(told), 300.0) if told.isdigit() else 10.0, self.side.transient)
         if answer.hops and status in (400, 401, 403, 404):
             raise Transient("a pool answered " + why, self.side.transient)  # its one-time address is used up
         if status in (401, 403):
@@ -313,7 +307,7 @@ def origin(url: str) -> str:
     return "%s://%s:%s" % (parts.scheme, parts.hostname, parts.port or {"https": 443}.get(parts.scheme, 80))
 
 
-def send_body(connection: http.client.HTTPConnection, source: "Callable[[], Iterator[bytes]]") -> None:
+def send_body(connection: http.client.HTTPConnection, source: Source) -> None:
     """Send the body; a server that answers and closes before it has all still gets its answer read."""
     for chunk in source():
         try:
@@ -322,20 +316,25 @@ def send_body(connection: http.client.HTTPConnection, source: "Callable[[], Iter
             return
 
 
-def persist(attempt: "Callable[[], T]") -> T:
-    """Repeat `attempt` with growing pauses until it succeeds, fails for good, or `PATIENCE` has passed."""
-    pause, waited, deadline = 0.2, 0.0, time.monotonic() + PATIENCE
+def persist(attempt: Callable[[], T]) -> T:
+    """Repeat `attempt` with growing pauses until it succeeds, fails for good, or the trouble lasts.
+
+    Waiting that the storage asked for counts apart: it is a queue, and no trouble.
+    """
+    pause, asked, tries, deadline = 0.2, 0.0, 0, 0.0
     while True:
         try:
             return attempt()
         except Busy as busy:
             wait = max(busy.wait, 0.1) + random.uniform(0, 0.5)
-            waited += wait
-            if waited > BUSY:
-                raise Failure(INPUT_TRANSIENT, "the storage stayed busy for %d s" % BUSY)
+            asked += wait
+            if asked > BUSY:
+                raise Failure(busy.lasting, "the storage stayed busy for %d s" % BUSY)
             deadline += wait
         except Transient as trouble:
-            if time.monotonic() > deadline:
+            tries += 1
+            deadline = deadline if tries > 1 else time.monotonic() + PATIENCE
+            if tries >= TRIES and time.monotonic() > deadline:
                 raise Failure(trouble.lasting, str(trouble))
             wait = random.uniform(pause / 2, pause)
             pause = min(pause * 2, 30.0)
@@ -351,14 +350,11 @@ def look(grant: Grant, path: str) -> Facts:
     with grant.ask("PROPFIND", path, {"Depth": "0", "Content-Type": "application/xml"}, ASK_LOCALITY) as answer:
         if answer.status not in (400, 403, 405, 501):  # a storage that cannot be asked about tape has none
             grant.check(answer, (207,), INPUT_SUPERSEDED)
-            try:
-                found = {node.tag.rpartition("}")[2]: node.text or "" for node in ElementTree.fromstring(answer.read(HEAD_BYTES)).iter()}
-            except ElementTree.ParseError:
-                found = {}
-            size = int(found["getcontentlength"]) if found.get("getcontentlength", "").isdigit() else None
-            adler32 = adler32_of(found.get("Checksums", ""))
-            pnfsid = pnfsid_of(found.get("getetag", ""))
-            locality = found.get("FileLocality") or None
+            said = properties(answer.read(HEAD_BYTES))
+            size = int(said["getcontentlength"]) if said.get("getcontentlength", "").isdigit() else None
+            adler32 = adler32_of(said.get("Checksums", ""))
+            pnfsid = pnfsid_of(said.get("getetag", ""))
+            locality = said.get("FileLocality") or None
     if size is None or adler32 is None:
         with grant.ask("HEAD", path, {"Want-Digest": "adler32"}) as answer:
             grant.check(answer, (200,), INPUT_SUPERSEDED)
@@ -366,6 +362,15 @@ def look(grant: Grant, path: str) -> Facts:
     if size is None:
         raise Transient("%s is not complete yet" % path, grant.side.transient)
     return Facts(size, adler32, pnfsid, locality)
+
+
+def properties(multistatus: bytes) -> Dict[str, str]:
+    """The properties of a PROPFIND's answer by their names without namespace; none if it cannot be read."""
+    try:
+        nodes = ElementTree.fromstring(multistatus).iter()
+    except ElementTree.ParseError:
+        return {}
+    return {node.tag.rpartition("}")[2]: node.text or "" for node in nodes}
 
 
 class Download:
@@ -380,7 +385,7 @@ class Download:
         self.corrupt = 0
 
     def __call__(self) -> None:
-        """Fetch what is missing. The storage's own pace is kept: each broken attempt must bring some bytes."""
+        """Fetch what is missing; as long as every broken attempt brings some of it, that is no trouble."""
         while True:
             before = self.offset
             try:
@@ -393,7 +398,9 @@ class Download:
             self.offset, self.adler32 = 0, 1
             self.corrupt += 1
             if self.corrupt == CORRUPT_TRIES:
-                raise Failure(INPUT_TRANSIENT, "%s arrived with a wrong adler32, %d times" % (self.grant.path, self.corrupt))
+                raise Failure(
+                    INPUT_TRANSIENT, "%s came with a wrong adler32 %d times" % (self.grant.path, self.corrupt)
+                )
             raise Transient("wrong adler32", INPUT_TRANSIENT)
 
     def _go_on(self) -> None:
@@ -406,10 +413,10 @@ class Download:
             self.grant.check(answer, (200, 206), INPUT_SUPERSEDED)
             if answer.pnfsid and self.facts.pnfsid and answer.pnfsid != self.facts.pnfsid:
                 raise Failure(INPUT_SUPERSEDED, "%s was replaced while it was read" % self.grant.path)
-            if answer.status == 200 or not answer.headers.get("Content-Range", "").startswith("bytes %d-" % self.offset):
-                if answer.status == 206:
-                    raise Transient("the storage sent another range than asked for", INPUT_TRANSIENT)
+            if answer.status == 200:
                 self.offset, self.adler32 = 0, 1
+            elif not answer.headers.get("Content-Range", "").startswith("bytes %d-" % self.offset):
+                raise Transient("the storage sent another range than asked for", INPUT_TRANSIENT)
             flags = os.O_WRONLY | os.O_CREAT | (0 if self.offset else os.O_TRUNC)
             with local(lambda: os.fdopen(os.open(self.target, flags, 0o600), "wb")) as file:
                 file.seek(self.offset)
@@ -425,7 +432,7 @@ class Download:
                     self.offset += len(chunk)
 
 
-def local(action: "Callable[[], T]") -> T:
+def local(action: Callable[[], T]) -> T:
     """Do something on the node's own disk; its trouble may pass on another node."""
     try:
         return action()
@@ -453,9 +460,15 @@ def stage_in(grant: Grant, directory: str) -> Tuple[str, int]:
 # ----------------------------------------------------------------------------------------- stage out
 
 
-def chunks_of(path: str) -> "Iterator[bytes]":
-    """A regular file's content; a link put in its place is refused, since it could lead to this process."""
-    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW), "rb") as file:
+def chunks_of(path: str) -> Iterator[bytes]:
+    """A regular file's content; a link or pipe put in its place is refused: it could lead to this process, or hang."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError as error:
+        raise Failure(FUNCTION_FAILED, "%s: %s" % (printable(os.path.basename(path)), error.strerror))
+    with os.fdopen(descriptor, "rb") as file:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise Failure(FUNCTION_FAILED, "%s is no file" % printable(os.path.basename(path)))
         for chunk in iter(lambda: file.read(CHUNK), b""):
             yield chunk
 
@@ -480,7 +493,7 @@ def outputs(directory: str) -> List[Tuple[str, int]]:
 class Upload:
     """One file on its way out; `source` gives its content anew for every attempt."""
 
-    def __init__(self, grant: Grant, path: str, source: "Callable[[], Iterator[bytes]]", size: int) -> None:
+    def __init__(self, grant: Grant, path: str, source: Source, size: int) -> None:
         self.grant = grant
         self.path = path
         self.source = source
@@ -571,7 +584,7 @@ class Launch:
         self.environment.update({"HOME": work, "TMPDIR": os.path.join(work, "tmp")})
         self.environment.update(extra)
 
-    def start(self, argv: List[str], **pipes: Any) -> "subprocess.Popen[bytes]":
+    def start(self, argv: List[str], **pipes: Any) -> Any:
         if self.setup:
             argv = ["/bin/bash", "-c", '. "$0" >&2 && exec "$@"', self.setup] + argv
         try:
@@ -581,7 +594,7 @@ class Launch:
         except OSError as error:
             raise Failure(WRONG_INTERPRETER, "%s cannot be started: %s" % (argv[0][:200], error.strerror))
 
-    def run(self, argv: List[str], limit: Optional[float]) -> "Tuple[Optional[int], Capture, Capture]":
+    def run(self, argv: List[str], limit: Optional[float]) -> Tuple[Optional[int], Capture, Capture]:
         """Run to the end, or to the limit (then the status is None); nothing of the function outlives the call."""
         child = self.start(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         captures = Capture(child.stdout), Capture(child.stderr)
@@ -606,7 +619,7 @@ class Launch:
         """A Python of that version (`3.11`; None: this one), asked for its version rather than believed."""
         here = "%d.%d" % sys.version_info[:2]
         if version in (None, here) and not self.setup:
-            return sys.executable or os.readlink("/proc/self/exe")  # started without a PATH, Python does not know itself
+            return sys.executable or os.readlink("/proc/self/exe")  # without a PATH, Python does not know itself
         for name in ["python" + version, "python3"] if version else ["python3"]:
             probe = "import sys; print('%d.%d' % sys.version_info[:2])"
             try:
@@ -626,12 +639,11 @@ class Launch:
 
 def unpack(code: str, target: str) -> None:
     """Verify `function.zip` against the event's `sha256:...` and unpack it: plain files, inside, bounded."""
+    if not os.path.isfile("function.zip"):
+        raise Failure(WRONG_INTERPRETER, "the job came without its function.zip")
     digest = hashlib.sha256()
-    try:
-        for chunk in chunks_of("function.zip"):
-            digest.update(chunk)
-    except OSError as error:
-        raise Failure(WRONG_INTERPRETER, "function.zip: %s" % error.strerror)
+    for chunk in chunks_of("function.zip"):
+        digest.update(chunk)
     if code != "sha256:" + digest.hexdigest():
         raise Failure(WRONG_INTERPRETER, "function.zip is not the code that the event names")
     left = CODE_BYTES
@@ -651,7 +663,8 @@ def unpack(code: str, target: str) -> None:
                     continue
                 os.makedirs(os.path.dirname(path), exist_ok=True)
                 mode = 0o600 | ((member.external_attr >> 16) & 0o100)
-                with archive.open(member) as source, os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "wb") as file:
+                descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
+                with archive.open(member) as source, os.fdopen(descriptor, "wb") as file:
                     for chunk in iter(lambda: source.read(CHUNK), b""):
                         left -= len(chunk)
                         if left < 0:
@@ -663,13 +676,16 @@ def unpack(code: str, target: str) -> None:
         raise Failure(INPUT_TRANSIENT, "function.zip cannot be unpacked: %s" % error.strerror)
 
 
-def without_tokens(value: Any) -> Any:
+def without_tokens(event: Dict[str, Any]) -> Dict[str, Any]:
     """The event as the function may see it."""
-    if isinstance(value, dict):
-        return {k: without_tokens(v) for k, v in value.items() if k not in ("macaroon", "submit")}
-    if isinstance(value, list):
-        return [without_tokens(item) for item in value]
-    return value
+
+    def bare(place: Any) -> Any:
+        return {name: value for name, value in place.items() if name != "macaroon"} if place else None
+
+    shown = {name: value for name, value in event.items() if name != "submit"}
+    shown["inputs"] = {name: bare(place) for name, place in (event.get("inputs") or {}).items()}
+    shown.update({side: bare(event.get(side)) for side in ("read", "write")})
+    return shown
 
 
 def call(event_path: str, main: str) -> None:
@@ -701,7 +717,9 @@ class Work:
         self.logs = {"stdout": b"", "stderr": b""}
         try:
             if event["schema"] != SCHEMA:
-                raise Failure(INPUT_REFUSED, "the event has schema %r, this runner knows %d" % (event["schema"], SCHEMA))
+                raise Failure(
+                    INPUT_REFUSED, "the event has schema %r, this runner knows %d" % (event["schema"], SCHEMA)
+                )
             self.event = event
             self.exec = event["exec"]  # type: Dict[str, Any]
             self.read = Grant(event["read"], READ)
@@ -757,8 +775,7 @@ class Work:
         event = without_tokens(self.event)
         variables = {"output": out}
         for name, grant in [("", self.read)] + sorted(self.inputs.items()):
-            place = os.path.join(self.directory, "inputs", urllib.parse.quote(name, safe="")) if name else os.path.join(self.directory, "input")
-            path, size = stage_in(grant, place)
+            path, size = stage_in(grant, os.path.join(self.directory, "in", urllib.parse.quote(name, safe="")))
             self.record["bytes_in"] += size
             (event["inputs"][name] if name else event["read"])["local"] = path
             variables["inputs." + name if name else "input"] = path
@@ -767,12 +784,17 @@ class Work:
             event["write"]["local"] = out
         self._stamp("staged_in")
 
-        for name, value in (("KEY", self.record["key"]), ("FUNCTION", self.record["function"]), ("SUBJECT", self.record["subject"])):
-            launch.environment["FAAS_" + name] = str(value)
+        for name in ("key", "function", "subject"):
+            launch.environment["FAAS_" + name.upper()] = str(self.record[name])
         with open(event_path, "w", encoding="utf-8") as file:
             json.dump(event, file)
         if self.exec.get("command"):
-            argv = [re.sub(r"\{(inputs?(?:\.\w+)?|output)\}", lambda m: variables.get(m.group(1), m.group(0)), word) for word in self.exec["command"]]
+            argv = [
+                re.sub(
+                    r"\{(input|inputs\.\w+|output)\}", lambda found: variables.get(found.group(1), found.group(0)), word
+                )
+                for word in self.exec["command"]
+            ]
         else:
             argv = [python or "", os.path.abspath(__file__), "--call", event_path, self.exec["main"]]
         self._function(launch, argv, answer)
@@ -814,7 +836,8 @@ class Work:
         logs["result.json"] = json.dumps(self.record, indent=1, sort_keys=True).encode("utf-8")
         for name in ("stdout", "stderr", "result.json"):
             content = logs[name]
-            persist(Upload(grant, "%s%s/%s" % (grant.path, RESERVED, name), lambda c=content: iter([c] if c else []), len(content)))  # type: ignore[misc]
+            path = "%s%s/%s" % (grant.path, RESERVED, name)
+            persist(Upload(grant, path, lambda content=content: iter([content]), len(content)))  # type: ignore[misc]
 
     def _failed(self, code: int, why: str) -> None:
         self.record["exit"], self.record["reason"] = code, why
@@ -854,16 +877,23 @@ def take(path: str) -> List[bytes]:
 def handle(number: int, line: bytes, code: str) -> Dict[str, Any]:
     """One line of the event file to its record; nothing it does stops the lines after it."""
     directory = os.path.abspath("work-%d" % number)
+    record = {"key": None, "exit": INPUT_REFUSED, "reason": None}  # type: Dict[str, Any]
     try:
         event = json.loads(line.decode("utf-8"))
-    except ValueError:
-        return {"key": None, "exit": INPUT_REFUSED, "reason": "line %d of the event file is not JSON" % (number + 1)}
+        record["key"] = event["key"]
+    except (ValueError, KeyError, TypeError):
+        record["reason"] = "line %d of the event file is no event" % (number + 1)
+        return record
     try:
         return Work(event, directory, code).run()
     except Failure as failure:
-        return {"key": event.get("key"), "exit": failure.code, "reason": str(failure)}
+        record.update({"exit": failure.code, "reason": str(failure)})
+    except Exception as error:  # never its text: it may quote a token
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        record["reason"] = "%s in line %s (%s)" % (type(error).__name__, place.lineno, place.name)
     finally:
         shutil.rmtree(directory, ignore_errors=True)
+    return record
 
 
 def report(records: List[Dict[str, Any]]) -> int:
@@ -871,7 +901,8 @@ def report(records: List[Dict[str, Any]]) -> int:
     codes = [record["exit"] for record in records if record["exit"] != DONE]
     transient = [code for code in codes if code in (INPUT_TRANSIENT, OUTPUT_TRANSIENT)]
     code = (transient + codes + [DONE])[0]  # type: int
-    content = {"schema": SCHEMA, "exit": code, "host": socket.gethostname(), "python": "%d.%d.%d" % sys.version_info[:3], "events": records}
+    python = "%d.%d.%d" % sys.version_info[:3]
+    content = {"schema": SCHEMA, "exit": code, "host": socket.gethostname(), "python": python, "events": records}
     with open("result.json.part", "w", encoding="utf-8") as file:
         json.dump(content, file, indent=1, sort_keys=True)
     os.replace("result.json.part", "result.json")
@@ -890,12 +921,12 @@ def main() -> int:
         print("runner: %s" % failure, file=sys.stderr)
         return report([{"key": None, "exit": failure.code, "reason": str(failure)}])
     records = []  # type: List[Dict[str, Any]]
-    code = DONE
+    code = report(records)  # so that there is one to transfer, whatever happens
     for number, line in enumerate(lines):
         record = handle(number, line, os.path.abspath("code"))
         records.append(record)
         code = report(records)
-        print("runner: %s: exit %d%s" % (record["key"], record["exit"], ": %s" % record["reason"] if record["reason"] else ""))
+        print("runner: %s: exit %d, %s" % (record["key"], record["exit"], record["reason"] or "done"))
     return code
 
 

@@ -25,11 +25,14 @@ def main(args):
     calls = json.loads(log.read_text()) if log.exists() else []
     known = [c for c in calls if c["event"] == "CREATE"] and calls[-1]["event"] != "DELETE"
     event = args["lifecycleEvent"]
-    if event == "CREATE" and known:
-        return {"error": "exists"}
     if args.get("topic") == "forbidden":
         return {"error": "no such topic"}
-    calls.append({"event": event, "trigger": args["triggerName"], "topic": args.get("topic"), "auth": args["authKey"]})
+    if event == "CREATE" and known:
+        return {"error": "exists"}
+    if event == "UPDATE" and args.get("topic") == "elsewhere":
+        return {"error": "a topic cannot be changed"}
+    call = {"event": event, "trigger": args["triggerName"], "topic": args.get("topic")}
+    calls.append(call | {"by": os.environ["__OW_ACTION_NAME"], "auth": args["authKey"]})
     log.write_text(json.dumps(calls))
     return {"ok": True}
 """
@@ -285,3 +288,37 @@ def test_nothing_is_deleted_while_something_new_does_not_work(site: Site) -> Non
     assert results["action demo/thrice"].outcome == "done"
     assert results["action demo/twice"].outcome == "skipped"
     assert {row["name"] for row in site.client.pages("actions")} >= {"twice", "thrice"}
+
+
+def test_new_inputs_that_a_feed_refuses_leave_the_old_ones_working(site: Site) -> None:
+    site.deploy()
+
+    results = {str(r.step.id): r for r in site.deploy(MANIFEST.replace("topic: billing", "topic: forbidden"))}
+
+    assert results["trigger fed"].outcome == "failed"
+    assert [call["event"] for call in site.feed_calls()] == ["CREATE"]
+
+
+def test_a_feed_that_cannot_change_is_told_anew(site: Site) -> None:
+    site.deploy()
+    changed = MANIFEST.replace("topic: billing", "topic: elsewhere")
+
+    assert outcomes(site.deploy(changed)) == {"done"}
+
+    assert [(c["event"], c["topic"]) for c in site.feed_calls()][1:] == [("DELETE", None), ("CREATE", "elsewhere")]
+    assert site.plan(changed).steps == ()
+
+
+def test_a_trigger_that_changes_its_feed_or_loses_it_leaves_nothing_behind(site: Site) -> None:
+    site.deploy()
+    feed = MANIFEST[MANIFEST.index("        feed:\n") : MANIFEST.index("      sequences:")]
+    other = MANIFEST.replace(feed, feed + feed.replace("feed:\n", "other:\n", 1)).replace("feed: feed,", "feed: other,")
+
+    assert outcomes(site.deploy(other)) == {"done"}
+    assert outcomes(site.deploy(other.replace("feed: other, ", ""))) == {"done"}
+
+    calls = [(call["event"], call["by"].rpartition("/")[2]) for call in site.feed_calls()]
+    assert calls == [("CREATE", "feed"), ("DELETE", "feed"), ("CREATE", "other"), ("DELETE", "other")]
+    assert "feed" not in {a["key"] for a in site.client.get("triggers", "fed")["annotations"]}
+    assert site.client.get("triggers", "fed")["parameters"] == [{"key": "topic", "value": "billing"}]
+    assert site.plan(other.replace("feed: other, ", "")).steps == ()

@@ -335,3 +335,20 @@ packages:
     assert action.code is not None
     names = zipfile.ZipFile(io.BytesIO(base64.b64decode(action.code.text))).namelist()
     assert names == ["__main__.py", "doc/notes.txt", "lib/one.py"]
+
+
+def test_names_may_be_the_words_of_the_grammar(tmp_path: Path) -> None:
+    text = """\
+packages:
+  inputs:
+    annotations: {note: $FOO}
+    actions:
+      code: {code: "$FOO", runtime: python, annotations: {code: $FOO}}
+"""
+    package, action = read(text, tmp_path).entities
+
+    assert isinstance(package, Package)
+    assert isinstance(action, Action)
+    assert action.code is not None
+    assert (package.annotations, action.annotations) == ({"note": "foo"}, {"code": "foo"})
+    assert (action.name, action.code.text) == ("inputs/code", "$FOO")

@@ -11,7 +11,7 @@ import msgspec
 from eventflow.clients.openwhisk import Conflict, NotFound
 from eventflow.errors import FaasError
 from faasctl.deploy import content, feeds
-from faasctl.deploy.model import Desired, Entity, EntityId, Feed, Rule, Trigger
+from faasctl.deploy.model import Desired, Entity, EntityId, Rule, Trigger
 from faasctl.deploy.order import order_of
 from faasctl.deploy.plan import Plan, Step
 from faasctl.deploy.remote import Owner, is_settled, owner_of
@@ -116,9 +116,10 @@ class _Interpreter:
                 return "made by another deploy at the same time"
             raise Changed(f"has version {row['version']}, and the plan was made for {step.version}", hint=_ANOTHER)
         entity = self._wanted[step.id]
-        gone = [
-            c.field.partition(".")[2] for c in step.changes if c.after is None and c.field.startswith("annotations.")
-        ]
+        if isinstance(entity, Trigger) and step.feed is not None and step.feed != _feed_of(entity):
+            feeds.deleted(self._session, step.name, step.feed)  # before the trigger forgets who feeds it
+        lost = [change.field for change in step.changes if change.after is None]
+        gone = [field.removeprefix("annotations.") for field in lost if field.startswith("annotations.")]
         owner = self._owner(step, entity, _after(row["version"]))
         self._finish(step, entity, owner, self._write(step, entity, owner, overwrite=True, gone=gone))
         return ""
@@ -155,8 +156,9 @@ class _Interpreter:
         """What an entity needs besides being written: a rule to be active, a trigger's feed to know."""
         if isinstance(entity, Rule) and stored.get("status") != "active":
             self._session.call(lambda client: client.post("rules", step.name, {"status": "active"}))
-        if isinstance(entity, Trigger) and (entity.feed or step.feed):
-            self._tell_feed(step, entity.feed)
+        if isinstance(entity, Trigger) and entity.feed is not None:
+            known = step.feed == entity.feed.action and not step.pending
+            (feeds.updated if known else feeds.created)(self._session, step.name, entity.feed)
         if owner.pending:
             settled = msgspec.structs.replace(owner, pending=False, version=_after(owner.version))
             self._write(step, entity, settled, overwrite=True)
@@ -171,14 +173,6 @@ class _Interpreter:
             self._session.call(lambda client: client.put(step.collection, step.name, body, overwrite=overwrite))
         )
 
-    def _tell_feed(self, step: Step, feed: Feed | None) -> None:
-        if feed is None:
-            feeds.deleted(self._session, step.name, step.feed or "")
-        elif step.verb == "create" or step.pending:
-            feeds.created(self._session, step.name, feed)
-        else:
-            feeds.updated(self._session, step.name, feed, step.feed)
-
     def _get(self, step: Step) -> dict[str, Any] | None:
         query = {"code": "false"} if step.collection == "actions" else {}
         try:
@@ -188,6 +182,10 @@ class _Interpreter:
 
     def _is_wanted(self, step: Step, row: Mapping[str, Any]) -> bool:
         return is_settled(owner_of(row), self._project, step.hash or "", row["version"])
+
+
+def _feed_of(trigger: Trigger) -> str | None:
+    return trigger.feed.action if trigger.feed is not None else None
 
 
 def _after(version: str) -> str:

@@ -39,6 +39,7 @@ as ordinary parameters; an annotation is what its grammar allows."""
 DEFAULT = "default"
 """The package that stands for no package."""
 
+_SECTIONS = ("packages", "dependencies", "actions", "sequences", "triggers", "rules", "annotations")
 _NAME = re.compile(r"\A(\w|\w[\w@ .&-]{0,254}[\w@.&-])\Z", re.ASCII)
 T = TypeVar("T", bound=msgspec.Struct)
 
@@ -88,10 +89,15 @@ def _prepared(tree: Any, variables: Mapping[str, str], key: Key) -> Any:
             if value is None and key[-1:] != ("annotations",):
                 continue
             inner = (*key, name)
-            literal = name in ("inputs", "code")
-            result[str(interpolate(name, variables, inner))] = value if literal else _prepared(value, variables, inner)
+            filled = value if _is_for_later(inner) else _prepared(value, variables, inner)
+            result[str(interpolate(name, variables, inner))] = filled
         return result
     return plain(interpolate_tree(tree, variables, key))
+
+
+def _is_for_later(key: Key) -> bool:
+    """Whether a key is the inputs or the code of something, and not the name of something in a section."""
+    return key[-1] in ("inputs", "code") and (len(key) < 2 or key[-2] not in _SECTIONS)
 
 
 class _Reader:

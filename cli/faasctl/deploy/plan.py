@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Set
 from typing import Any, Literal
 
 import msgspec
@@ -93,11 +94,11 @@ def make_plan(desired: Desired, state: State, *, apihost: str, auth: str) -> Pla
     )
 
 
-def removal(state: State, names: set[EntityId] | None, *, apihost: str, namespace: str, project: str) -> Plan:
+def removal(state: State, names: Set[EntityId], *, apihost: str, namespace: str, project: str) -> Plan:
     """The plan that deletes all that ``project`` owns; for a nameless project what it owns of ``names``."""
     owned = [name for name, found in state.found.items() if found.owner and found.owner.project == project]
     if not project:
-        owned = [name for name in owned if names and name in names]
+        owned = [name for name in owned if name in names]
     steps = tuple(_deletion(name, state.found[name]) for name in sorted(owned))
     return Plan(apihost=apihost, namespace=namespace, project=project, steps=steps)
 

@@ -65,6 +65,7 @@ def render(environment: Environment, zip_of: Callable[[str], str], *, standing: 
             policies=[policy.encode(one) for _, one in sorted(policies_of(environment).items())],
             pool=_pool(environment),
             feed=_feed(environment),
+            callers=_callers(environment),
         )
     except jinja2.TemplateError as error:
         line = getattr(error, "lineno", None)
@@ -170,10 +171,21 @@ def _pool(environment: Environment) -> dict[str, Any]:
 
 def _feed(environment: Environment) -> dict[str, Any]:
     kafka = environment.kafka
+    security = kafka.security
+    plain = {name: getattr(security, name) for name in ("protocol", "mechanism", "username", "password")}
     return {
-        "registrations": kafka.registrations.directory or f"topic:{kafka.registrations.topic}",
+        "registrations": {"topic": kafka.registrations.topic, "directory": kafka.registrations.directory},
+        "bootstrap_servers": kafka.bootstrap_servers,
+        "api_version": kafka.api_version,
+        "security": {**plain, "ca": _pem(security.ca)},
         "topics": sorted(kafka.topics),
         "apihost": environment.openwhisk.apihost,
         "ca": _pem(environment.openwhisk.ca),
         "seal_key": environment.keys.feed,
     }
+
+
+def _callers(environment: Environment) -> dict[str, Any]:
+    registry = environment.registry
+    issuers = [{**msgspec.structs.asdict(one), "ca": _pem(one.ca)} for one in registry.issuers]
+    return {"issuers": issuers, "admin_key": registry.admin_key}

@@ -1,4 +1,4 @@
-"""Changing what is there: PUT, DELETE, MKCOL and MOVE at the door."""
+"""Changing what is there: PUT, DELETE, MKCOL, MOVE and PROPPATCH at the door."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from starlette.responses import Response
 
-from faasctl.local.storage import digests
+from faasctl.local.storage import digests, propfind
 from faasctl.local.storage.asked import Asked, decoded
 from faasctl.local.storage.caveats import Activity
 from faasctl.local.storage.digests import Checksums
@@ -74,6 +74,14 @@ async def mkcol(asked: Asked) -> Response:
         raise asked.denied()
     _done(asked, lambda: asked.service.namespace.make_directory(asked.path, asked.login.owner))
     return Response(status_code=201)
+
+
+async def proppatch(asked: Asked) -> Response:
+    """No property can be changed, as at dCache; whoever may look is told so."""
+    entry = asked.entry()
+    wanted = propfind.patched(await asked.small_body())
+    body = propfind.unchanged(asked.url_path, entry, wanted)
+    return Response(body, 207, {"DAV": "1, 2"}, "application/xml; charset=utf-8")
 
 
 async def move(asked: Asked) -> Response:

@@ -78,5 +78,6 @@ _METHODS: dict[str, Callable[[Asked], Awaitable[ASGIApp]]] = {
     "DELETE": changes.delete,
     "MKCOL": changes.mkcol,
     "MOVE": changes.move,
+    "PROPPATCH": changes.proppatch,
     "POST": _post,
 }

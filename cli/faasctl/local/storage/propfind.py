@@ -1,9 +1,9 @@
-"""PROPFIND: what a client asks for, and the answer in milton's XML. Pure."""
+"""PROPFIND and PROPPATCH: what a client asks for, and the answer in milton's XML. Pure."""
 
 from __future__ import annotations
 
 import datetime
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from xml.etree import ElementTree
 from xml.sax.saxutils import escape
 
@@ -35,26 +35,41 @@ DEFAULT: tuple[Property, ...] = (
 
 def wanted(body: bytes) -> tuple[Property, ...]:
     """The properties asked for; ``allprop``, and what cannot be read, means the usual ones."""
-    if b"<!" in body:
-        return DEFAULT
-    try:
-        # without a document type there is nothing to expand
-        root = ElementTree.fromstring(body)  # noqa: S314
-    except ElementTree.ParseError:
-        return DEFAULT
-    found = root.find(f"{{{_DAV}}}prop")
-    if found is None:
-        return DEFAULT
-    return tuple(_split(element.tag) for element in found)
+    return _named(body, f"{{{_DAV}}}prop") or DEFAULT
+
+
+def patched(body: bytes) -> tuple[Property, ...]:
+    """The properties that a client wants to set or remove."""
+    return _named(body, f"*/{{{_DAV}}}prop")
 
 
 def answer(entries: Sequence[tuple[str, Entry]], properties: Sequence[Property]) -> bytes:
     """A multistatus of ``entries``, each with the path that the client calls it by."""
-    return f"{_HEAD}{''.join(_response(path, entry, properties) for path, entry in entries)}</d:multistatus>".encode()
+    responses = (
+        _response(path, entry, properties, {wanted: _value(entry, wanted) for wanted in properties})
+        for path, entry in entries
+    )
+    return f"{_HEAD}{''.join(responses)}</d:multistatus>".encode()
 
 
-def _response(path: str, entry: Entry, properties: Sequence[Property]) -> str:
-    known = {wanted: text for wanted in properties if (text := _value(entry, wanted)) is not None}
+def unchanged(path: str, entry: Entry, properties: Sequence[Property]) -> bytes:
+    """A multistatus that says of each of ``properties`` that there is none to be changed."""
+    return f"{_HEAD}{_response(path, entry, properties, {})}</d:multistatus>".encode()
+
+
+def _named(body: bytes, where: str) -> tuple[Property, ...]:
+    if b"<!" in body:
+        return ()
+    try:
+        # without a document type there is nothing to expand
+        root = ElementTree.fromstring(body)  # noqa: S314
+    except ElementTree.ParseError:
+        return ()
+    return tuple(_split(element.tag) for found in root.findall(where) for element in found)
+
+
+def _response(path: str, entry: Entry, properties: Sequence[Property], values: Mapping[Property, str | None]) -> str:
+    known = {wanted: text for wanted in properties if (text := values.get(wanted)) is not None}
     unknown = [wanted for wanted in properties if wanted not in known]
     href = url_path(path if not entry.directory or path.endswith("/") else f"{path}/")
     text = f"<d:response><d:href>{escape(href)}</d:href>"

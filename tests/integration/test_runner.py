@@ -6,9 +6,11 @@ import base64
 import hashlib
 import io
 import json
+import os
 import random
 import subprocess
 import sys
+import tempfile
 import time
 import zipfile
 import zlib
@@ -195,6 +197,31 @@ def main(event):
     assert ran.event["result"]["looked"] > 6
     assert "KEPT" in ran.event["result"]["environment"]
     assert not {"BEARER_TOKEN", "X509_USER_PROXY"} & set(ran.event["result"]["environment"])
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can run the runner under another account")
+def test_the_function_cannot_read_the_runners_memory(storage: FaultyStorage) -> None:
+    """Both run under one account, in which processes may by default look into each other."""
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder:
+        sandbox = Sandbox(Path(folder), storage)
+        sandbox.archive(
+            {
+                "f.py": """
+import os
+def main(event):
+    pid, seen = os.getppid(), []
+    for name in ("mem", "environ", "maps"):
+        try: seen.append(open("/proc/%d/%s" % (pid, name), "rb").read(1) and name)
+        except OSError: pass
+    return [os.getuid(), seen]
+"""
+            }
+        )
+        os.chown(folder, 65534, 65534)
+        nobody = ("setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", "/usr/bin/python3")
+        ran = sandbox.run(sandbox.event(), command=nobody)
+    assert ran.code == 0, ran.said
+    assert ran.event["result"] == [65534, []]
 
 
 def test_an_event_may_precede_its_file(sandbox: Sandbox, storage: FaultyStorage) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import stat
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -249,7 +251,7 @@ def test_containers_are_not_shared_by_concurrent_activations(guest: Namespace) -
 
 
 def test_there_are_never_more_containers_than_allowed(guest: Namespace) -> None:
-    """Given room for 16 processes, when 24 activations of 24 actions come at once, then all end well."""
+    """Given room for 16 processes, when 24 activations of 24 actions come at once, then 16 run, and all end well."""
     code = "import time\ndef main(args):\n    time.sleep(0.3)\n    return {'n': args['n']}\n"
     for number in range(24):
         guest.action(f"many{number}", code)
@@ -363,3 +365,76 @@ def test_a_host_that_ends_takes_its_containers_along(tmp_path: Path, monkeypatch
 
     assert not lives(pid)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_foreground_command_tells_how_to_reach_it() -> None:
+    """Given `faasctl local openwhisk`, when it is ready, then what it printed suffices; Ctrl-C ends it well."""
+    command = [sys.executable, "-m", "faasctl", "local", "openwhisk", "--port", "0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        try:
+            apihost = process.stdout.readline().split()[-1]
+            auths = dict(process.stdout.readline().split() for _ in range(2))
+            user, _, key = auths["functions:"].partition(":")
+            seen = requests.get(f"{apihost}/api/v1/namespaces", auth=(user, key), timeout=10).json()
+        finally:
+            process.send_signal(signal.SIGINT)
+        assert process.wait(20) == 0
+    assert seen == ["functions"]
+
+
+def test_a_port_that_is_taken_is_an_error_with_a_hint() -> None:
+    with running() as host:
+        port = host.apihost.rpartition(":")[2]
+        command = [sys.executable, "-m", "faasctl", "local", "openwhisk", "--port", port]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=30)
+
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert "choose another --port" in done.stderr
+
+
+def test_a_conductor_leads_actions_sequences_and_conductors(guest: Namespace) -> None:
+    """Given a conductor that names each kind of action in turn, when it is invoked, then each result reaches it."""
+    guest.action("inc", "def main(args):\n    return {'n': args['n'] + 1}\n")
+    guest.send("PUT", "actions/twice", {"exec": {"kind": "sequence", "components": ["/_/inc", "/_/inc"]}})
+    conductor = [{"key": "conductor", "value": True}]
+    leads = (
+        "def main(args):\n    n = args['n']\n    return {'action': 'inc', 'params': {'n': n}} if n < 10 else {'n': n}\n"
+    )
+    guest.action("upto10", leads, annotations=conductor)
+    outer = (
+        "STEPS = ['inc', '/_/twice', 'upto10', 'nothing', 3]\n"
+        "def main(args):\n"
+        "    at, seen = args.get('at', 0), args.get('seen', [])\n"
+        "    seen = seen + [args.get('n', args.get('error'))]\n"
+        "    if at == len(STEPS):\n"
+        "        return {'params': {'seen': seen}}\n"
+        "    state = {'at': at + 1, 'seen': seen}\n"
+        "    return {'action': STEPS[at], 'params': {'n': args.get('n')}, 'state': state}\n"
+    )
+    guest.action("outer", outer, annotations=conductor)
+
+    record = guest.invoke("outer", {"n": 5}).json()
+
+    assert record["response"]["result"]["seen"] == [
+        5,
+        6,
+        8,
+        10,
+        "Failed to resolve action with name 'guest/nothing' during composition.",
+        "Failed to parse action name from json value 3 during composition.",
+    ]
+    components = [guest.activation(activation_id) for activation_id in record["logs"]]
+    assert [row["name"] for row in components] == [
+        *("outer", "inc", "outer", "twice", "outer", "upto10", "outer", "outer", "outer")
+    ]
+    assert {row["cause"] for row in components} == {record["activationId"]}
+
+
+def test_a_composition_that_never_ends_is_ended(guest: Namespace) -> None:
+    guest.action("inc", ECHO)
+    code = "def main(args):\n    return {'action': 'inc'}\n"
+    guest.action("forever", code, annotations=[{"key": "conductor", "value": True}])
+
+    assert guest.result("forever") == {"error": "Too many actions in the composition."}

@@ -15,7 +15,8 @@ from faasctl.local.openwhisk.bodies import is_base64
 from faasctl.local.openwhisk.errors import ApiError
 from faasctl.local.openwhisk.names import check_segment, parse_full_name
 from faasctl.local.openwhisk.runtime.go_json import marshal
-from faasctl.local.openwhisk.throttle import Rate
+from faasctl.local.openwhisk.settings import Settings
+from faasctl.local.openwhisk.throttle import Rate, Throttle
 
 Json = Any
 NUMBERS = st.integers(-(2**900), 2**900) | st.floats(allow_nan=False, allow_infinity=False)
@@ -105,6 +106,16 @@ def test_a_rate_begins_anew_with_the_minute() -> None:
     rate.check("other")
     now = 60.0
     rate.check("guest")
+
+
+def test_there_is_an_end_to_what_waits_even_without_throttles() -> None:
+    throttle = Throttle(Settings(throttled=False, most_in_flight=2))
+    throttle.in_flight.update({"guest": 1, "other": 1})
+
+    with pytest.raises(ApiError) as refused:
+        throttle.check_invocation("guest")
+
+    assert (refused.value.status, refused.value.text) == (429, "System is overloaded, try again later.")
 
 
 @pytest.mark.parametrize("name", ["a", "_a", "a b", "a@", "A-b.c@d&e", "x" * 256, "0"])

@@ -8,7 +8,7 @@ import click
 
 from faasctl.local.openwhisk.auth import new_identity, parse_identity
 from faasctl.local.openwhisk.serve import serve
-from faasctl.local.openwhisk.settings import Settings
+from faasctl.local.openwhisk.settings import Settings, kinds_here
 
 USUAL = ("guest", "functions")
 
@@ -41,6 +41,7 @@ def openwhisk(port: int, auths: tuple[str, ...], directory: Path | None, no_thro
 
     It listens on loopback only and isolates nothing: whoever holds a key runs code as you.
     """
+    kinds = kinds_here()
     identities = [parse_identity(text) for text in auths] or [new_identity(name) for name in USUAL]
 
     def ready(actual: int) -> None:
@@ -53,6 +54,6 @@ def openwhisk(port: int, auths: tuple[str, ...], directory: Path | None, no_thro
         port=port,
         identities=identities,
         directory=directory,
-        settings=Settings(kinds=("python:3.11", "python:3.10"), default_kind="python:3.11", throttled=not no_throttle),
+        settings=Settings(kinds=kinds, default_kind=kinds[0], throttled=not no_throttle),
         ready=ready,
     )

@@ -11,7 +11,7 @@ from eventflow.errors import FaasError
 from faasctl.local import lifeline
 from faasctl.local.openwhisk.auth import parse_identity
 from faasctl.local.openwhisk.serve import serve
-from faasctl.local.openwhisk.settings import Settings
+from faasctl.local.openwhisk.settings import Settings, kinds_here
 
 
 def main() -> int:
@@ -21,7 +21,7 @@ def main() -> int:
     keys.add_argument("--auth", action="append", metavar="NS=UUID:KEY", help="a namespace and its key")
     keys.add_argument("--auth-file", type=Path, help="the same as a file of JSON, {NS: UUID:KEY}")
     parser.add_argument("--dir", type=Path, help="where entities survive a restart")
-    parser.add_argument("--kinds", default="python:3.11,python:3.10", help="runtime kinds, the default one first")
+    parser.add_argument("--kinds", default=",".join(kinds_here()), help="runtime kinds, the default one first")
     parser.add_argument("--no-throttle", action="store_true", help="no limits per minute and none in flight")
     options = parser.parse_args()
     lifeline.watch()

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+import sys
+
 import msgspec
 
 MB = 1024 * 1024
+
+
+def kinds_here() -> tuple[str, ...]:
+    """The kind that this interpreter is, first, and Apache's own: all run on the interpreter at hand."""
+    here = f"python:{sys.version_info.major}.{sys.version_info.minor}"
+    return tuple(dict.fromkeys((here, "python:3.11", "python:3.10")))
 
 
 class Range(msgspec.Struct, frozen=True):
@@ -36,6 +44,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     invocations_per_minute: int = 60
     concurrent_invocations: int = 30
     fires_per_minute: int = 60
+    most_in_flight: int = 10_000
+    """Activations of all namespaces together that run or wait; holds without throttles, too."""
     containers: int = 16
     """Action processes at one time; activations beyond wait for one."""
     idle_seconds: float = 600.0

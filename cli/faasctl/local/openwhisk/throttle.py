@@ -36,6 +36,7 @@ class Throttle:
 
     def __init__(self, settings: Settings, clock: Callable[[], float] = time.time) -> None:
         self._throttled = settings.throttled
+        self._most = settings.most_in_flight
         self._concurrent = settings.concurrent_invocations
         self._invocations = Rate(settings.invocations_per_minute, clock)
         self._fires = Rate(settings.fires_per_minute, clock)
@@ -44,6 +45,8 @@ class Throttle:
 
     def check_invocation(self, namespace: str) -> None:
         """Raises ApiError 429."""
+        if self.in_flight.total() >= self._most:
+            raise ApiError(429, "System is overloaded, try again later.")
         if not self._throttled:
             return
         self._invocations.check(namespace)

@@ -47,10 +47,11 @@ class Platform:
 
     def faasctl(self, *words: str) -> str:
         """Run a command against this platform; returns what it printed."""
-        said = io.StringIO()
+        said = io.TextIOWrapper(io.BytesIO(), encoding="utf-8")
         with contextlib.redirect_stdout(said):
             cli.main([*words, "--env-file", str(self.stack.environment_file)], standalone_mode=False)
-        return said.getvalue()
+        said.seek(0)
+        return said.read()
 
     def url(self, path: str) -> str:
         """The storage's URL of a path."""

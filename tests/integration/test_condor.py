@@ -15,7 +15,7 @@ import pytest
 
 from eventflow.clients import condor
 from eventflow.clients.condor import HTCondorPool
-from eventflow.exactly_once import Job, submit_exactly_once
+from eventflow.exactly_once import Job, PoolUnavailable, submit_exactly_once
 from eventflow.function import Limits, Resources
 from tests.parts import htcondor
 from tests.parts.htcondor import Condor
@@ -173,3 +173,35 @@ def test_a_batch_finds_its_keys_in_a_long_queue(pool: HTCondorPool) -> None:
     assert len(pool.lookup(wanted)) == 250
     print(f"lookup of 500 keys in {len(queued)} jobs: {(time.perf_counter() - began) * 1000:.1f} ms")
     pool.remove(ids, "done")
+
+
+def test_a_schedd_that_comes_back_goes_on(condor_part: Condor, pool: HTCondorPool) -> None:
+    before = job()
+    submit(pool, before)
+    condor_part.run("condor_off", "-fast", "-schedd")
+    until(lambda: _is_away(pool))
+    condor_part.run("condor_on", "-schedd")
+    until(lambda: not _is_away(pool))
+    (again,) = submit_exactly_once(pool, [before], now=time.time())
+    assert again.outcome == "duplicate"
+    pool.remove([again.id or ""], "done")
+
+
+def _is_away(pool: HTCondorPool) -> bool:
+    try:
+        pool.lookup(["k"])
+    except PoolUnavailable:
+        return True
+    return False
+
+
+def test_what_a_dead_submitter_left_behind_is_redone(pool: HTCondorPool) -> None:
+    one = job()
+    (left,) = pool.submit([one])  # and dies before it spools
+    assert submit_exactly_once(pool, [one], now=time.time())[0].outcome == "in_progress"
+    (redone,) = submit_exactly_once(pool, [one], now=time.time() + 61)
+    assert redone.outcome == "submitted"
+    assert redone.id != left
+    assert [row.id for row in pool.lookup([one.key])] == [redone.id]
+    assert pool.spool({left: one}) == []  # it was slow only, and comes too late
+    pool.remove([redone.id or ""], "done")

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -154,3 +157,33 @@ def test_the_door_is_locked_and_shows_no_files(tmp_path: Path) -> None:
         assert {path.stat().st_mode & 0o077 for path in (tmp_path / "pool").rglob("*") if path.name != "token"} == {0}
     with pytest.raises(PoolUnavailable):
         pool.jobs()
+
+
+def test_a_pool_that_was_killed_starts_its_jobs_again_and_not_twice(tmp_path: Path) -> None:
+    with process_pool(tmp_path / "pool") as pool:
+        id = submit(pool, job("a", tmp_path, sleep=30))[0]
+        until(lambda: (tmp_path / "trace-a").exists())
+        (orphan,) = [int(path.parts[2]) for path in Path("/proc").glob("[0-9]*/cwd") if _runs_in(path, tmp_path)]
+        os.kill(pool_process(tmp_path), signal.SIGKILL)
+    os.kill(orphan, 0)  # nobody has stopped it
+    with process_pool(tmp_path / "pool") as pool:
+        until(lambda: starts(tmp_path, "a") == 2)
+        until(lambda: not Path(f"/proc/{orphan}/cwd").exists())
+        assert pool.show(id)["state"] == "running"
+        pool.remove([id], "done")
+        finished(pool, id)
+
+
+def pool_process(tmp_path: Path) -> int:
+    """The pool that serves this test's folder."""
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            if b"faasctl.local.pool" in path.read_bytes() and str(tmp_path).encode() in path.read_bytes():
+                return int(path.parts[2])
+    raise AssertionError("no pool")
+
+
+def _runs_in(path: Path, folder: Path) -> bool:
+    with contextlib.suppress(OSError):
+        return path.readlink().is_relative_to(folder / "pool" / "run")
+    return False

@@ -126,8 +126,7 @@ class HTCondorPool:
         mine = [id for id in cluster.folders if id in jobs]
         try:
             if len(mine) == len(cluster.folders):
-                for id, folder in cluster.folders.items():
-                    _write(folder, jobs[id].files)
+                _write({folder: jobs[id].files for id, folder in cluster.folders.items()})
                 with self._errors():
                     self._connected().spool(cluster.result)
                 return mine
@@ -207,11 +206,18 @@ class HTCondorPool:
             raise PoolUnavailable(said[:500], where=self._where, hint=hint) from None
 
 
-def _write(folder: Path, files: Mapping[str, bytes]) -> None:
-    for name, content in files.items():
-        descriptor = os.open(folder / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
+def _write(inputs: Mapping[Path, Mapping[str, bytes]]) -> None:
+    """Write each folder's files, one that several share (the function's code) only once."""
+    written: dict[tuple[str, bytes], Path] = {}
+    for folder, files in inputs.items():
+        for name, content in files.items():
+            if (name, content) in written:
+                os.link(written[name, content], folder / name)
+                continue
+            descriptor = os.open(folder / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(content)
+            written[name, content] = folder / name
 
 
 def _remove(folders: Iterable[Path]) -> None:

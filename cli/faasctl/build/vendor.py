@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import platform
 import re
 import shutil
@@ -96,11 +95,11 @@ def vendor(requirements: Path, target: Target, *, constraints: Path | None = Non
 
 def _install(requirements: Path, target: Target, constraints: Path, folder: Path) -> None:
     command = [
-        *(sys.executable, "-m", "pip", "--disable-pip-version-check", "--no-input", "install", "--quiet"),
+        *(sys.executable, "-P", "-m", "pip", "--disable-pip-version-check", "--no-input", "install", "--quiet"),
         *("--target", str(folder), "--no-compile", "--only-binary=:all:", *target.options()),
         *("--constraint", str(constraints), "--requirement", str(requirements)),
     ]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, "PYTHONPATH": ""})
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         lines = [line.removeprefix("ERROR: ") for line in done.stderr.splitlines() if line.startswith("ERROR: ")]
         why = re.sub(r"(?<=://)[^/@\s]+@", "", "; ".join(lines) or done.stderr.strip()[-500:] or "pip failed")

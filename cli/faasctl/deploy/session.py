@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import random
-import threading
 import time
-from collections.abc import Callable, Iterable
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import TypeVar
 
 from eventflow.clients.openwhisk import Conflict, OpenWhisk, Throttled, Unavailable
@@ -23,8 +24,10 @@ R = TypeVar("R")
 
 
 class Session:
-    """A namespace and one client per thread. ``ca`` is a file; ``patience`` in seconds bounds the repetition of one
-    call."""
+    """A namespace, and as many connections to it as there are calls at the same time; they are kept between calls.
+
+    ``ca`` is a file; ``patience`` in seconds bounds the repetition of one call.
+    """
 
     def __init__(
         self,
@@ -43,7 +46,7 @@ class Session:
         self._ca = ca
         self._patience = patience
         self._answered = False
-        self._local = threading.local()
+        self._idle: dict[str, deque[OpenWhisk]] = defaultdict(deque)
 
     def call(self, request: Callable[[OpenWhisk], T], *, namespace: str | None = None) -> T:
         """Do a request, again after an outage, a throttle or a concurrent change, with growing pauses.
@@ -54,7 +57,8 @@ class Session:
         pause = 0.1
         while True:
             try:
-                answer = request(self._client(namespace or self.namespace))
+                with self._client(namespace or self.namespace) as client:
+                    answer = request(client)
                 self._answered = True
                 return answer
             except (Unavailable, Throttled, Conflict) as error:
@@ -71,8 +75,15 @@ class Session:
         with ThreadPoolExecutor(self.workers) as threads:
             return list(threads.map(work, items))
 
-    def _client(self, namespace: str) -> OpenWhisk:
-        clients: dict[str, OpenWhisk] = self._local.__dict__
-        if namespace not in clients:
-            clients[namespace] = OpenWhisk(self.apihost, self.auth, namespace=namespace, ca=self._ca)
-        return clients[namespace]
+    @contextmanager
+    def _client(self, namespace: str) -> Iterator[OpenWhisk]:
+        """A client that nobody else uses meanwhile; deques are safe to share between threads."""
+        idle = self._idle[namespace]
+        try:
+            client = idle.pop()
+        except IndexError:
+            client = OpenWhisk(self.apihost, self.auth, namespace=namespace, ca=self._ca)
+        try:
+            yield client
+        finally:
+            idle.append(client)

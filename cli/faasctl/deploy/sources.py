@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import tempfile
+from pathlib import Path
+
 from faasctl import bundle, strict_yaml
 from faasctl.build import Target, build_actions
 from faasctl.deploy import manifest
@@ -9,7 +12,6 @@ from faasctl.deploy.model import Desired
 from faasctl.deploy.session import Session
 from faasctl.deploy.template import TEMPLATE, render
 from faasctl.environment import Environment
-from faasctl.environment.find import xdg
 
 PROJECT = "faas"
 """The project that owns the platform's entities, as the template names it."""
@@ -29,11 +31,13 @@ def target_of(environment: Environment) -> Target:
 
 def platform(environment: Environment) -> Desired:
     """The platform as this environment wants it: actions built, manifest rendered and read."""
-    folder = xdg("XDG_CACHE_HOME", ".cache") / "actions" / environment.name
-    built = {
-        action.name: action.path for action in build_actions(bundle.action_folders(), target_of(environment), folder)
-    }
-    rendered = render(environment, lambda name: str(built[name]))
-    document = strict_yaml.parse(rendered.text.encode(), TEMPLATE)
-    namespace = environment.openwhisk.platform.namespace
-    return manifest.desired(document, namespace=namespace, base=folder, variables=rendered.variables)
+    with tempfile.TemporaryDirectory(prefix="faasctl-") as folder:
+        built = build_actions(bundle.action_folders(), target_of(environment), Path(folder))
+        zips = {action.name: str(action.path) for action in built}
+        rendered = render(environment, zips.__getitem__)
+        return manifest.desired(
+            strict_yaml.parse(rendered.text.encode(), TEMPLATE),
+            namespace=environment.openwhisk.platform.namespace,
+            base=Path(folder),
+            variables=rendered.variables,
+        )

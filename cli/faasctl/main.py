@@ -24,6 +24,7 @@ COMMANDS = {
     "plan": "faasctl.commands.plan:command",
     "render": "faasctl.commands.render:command",
     "undeploy": "faasctl.commands.undeploy:command",
+    "validate": "faasctl.commands.validate:command",
 }
 
 

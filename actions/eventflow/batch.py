@@ -85,12 +85,16 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
     messages: tuple[Message, ...]
 
 
-class Registered(msgspec.Struct, frozen=True):
-    """A function as the registry holds it: its spec as JSON, its version, and the hash of its code."""
+class Registered(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A function as the registry holds it: its spec as JSON, its version, and the hash of its code.
+
+    ``paused`` says that it is, and whether its events are parked or dropped meanwhile.
+    """
 
     spec: dict[str, Any]
     version: str
     code: str
+    paused: Literal["park", "drop"] | None = None
 
 
 class Item(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -65,7 +65,7 @@ def build(
             name: _place(holding(known, path), "read", path)
             for name, path in ((name, expand(template, item.captures)) for name, template in spec.inputs.items())
         },
-        "write": _place(holding(known, output), "write", output),
+        "write": None if output is None else _place(holding(known, output), "write", output),
         "exec": {
             "function": spec.full_name,
             "version": registered.version,
@@ -82,11 +82,12 @@ def build(
 
 def complete(envelope: Mapping[str, Any], tokens: Mapping[str, Any]) -> dict[str, Any]:
     """The event as the job gets it: with the tokens for its inputs and its output, and without the submit token."""
+    write = envelope["write"]
     return {
         **envelope,
         "read": {**envelope["read"], "macaroon": tokens["read"]},
         "inputs": {name: {**place, "macaroon": tokens["inputs"][name]} for name, place in envelope["inputs"].items()},
-        "write": {**envelope["write"], "macaroon": tokens["write"]},
+        "write": None if write is None else {**write, "macaroon": tokens["write"]},
     }
 
 

@@ -148,14 +148,15 @@ def submit_exactly_once(
 ) -> list[Submitted]:
     """Bring every job into the queue unless its key is there already; one `Submitted` per key, in order.
 
+    On the way it clears away what dead submitters of these functions left behind, whatever its key: it would count
+    as waiting for ever, and whoever delivers its key again makes it anew.
+
     Raises `PoolUnavailable`; what was begun is then found by the next call for the same keys.
     """
     wanted = {job.key: job for job in jobs}
     found = pool.lookup(list(wanted), sorted({job.function for job in jobs}))
     results: dict[str, Submitted] = {}
-    stale = [
-        row.id for row in found if row.key in wanted and row.state == "spooling" and now - row.since > spool_deadline
-    ]
+    stale = [row.id for row in found if row.state == "spooling" and now - row.since > spool_deadline]
     if stale:
         pool.withdraw(stale, "its submitter did not hand over its input in time")
     standing = [row for row in found if row.id not in set(stale)]

@@ -22,6 +22,10 @@ Decode = Callable[[bytes, str], Event | Filtered]
 FORMATS: Mapping[str, Decode] = {"dcache": dcache.decode, "cloudevents": cloudevents.decode}
 
 
+PAUSED = ItemError("the function is paused", code="paused", retryable=True)
+"""Why an event of a paused function waits; the feed parks it and counts no attempt."""
+
+
 class Topic(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What a topic carries: records of ``format`` (dcache, cloudevents) about the storage ``instance``."""
 
@@ -69,15 +73,19 @@ def run(
             matches = {name: captures for name, captures in matches.items() if name in message.only}
             for name in gone:
                 print(f"{message.origin}: {name} is registered no more", file=sys.stderr)
-        if not matches:
-            filtered["no_match"] += 1
+        wanted = {name: captures for name, captures in matches.items() if snapshot.functions[name].paused != "drop"}
+        if not wanted:
+            filtered["paused" if matches else "no_match"] += 1
             continue
         report["matched"] += 1
-        for name, captures in matches.items():
+        for name, captures in wanted.items():
+            item = Item(origin=message.origin, event=event, function=name, captures=captures, attempt=message.attempt)
+            report["items"] += 1
+            if snapshot.functions[name].paused:
+                failed.append(failure(item, "filter", PAUSED))
+                continue
             functions[name] = snapshot.functions[name]
-            items.append(
-                Item(origin=message.origin, event=event, function=name, captures=captures, attempt=message.attempt)
-            )
+            items.append(item)
     return Batch(
         schema=SCHEMA,
         deadline=delivery.deadline,
@@ -88,7 +96,7 @@ def run(
             filtered=dict(filtered),
             duplicate=report["duplicate"],
             matched=report["matched"],
-            items=len(items),
+            items=report["items"],
             failed=tuple(failed),
         ),
     )

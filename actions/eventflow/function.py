@@ -37,6 +37,12 @@ Name = Annotated[str, Meta(pattern=NAME_PATTERN)]
 ALSO = "x-also"
 """In the JSON schema: what a person may write instead, before it is brought into its plain form."""
 
+LIGHT = {"memory": 256 * 2**20, "runtime": 10}
+"""What a light function may use when it does not say: bytes, and seconds for one event."""
+
+LIGHT_TIMEOUT_MS = 55_000
+"""How long one activation of a light function may take, with all the events of a batch."""
+
 Bytes = Annotated[int, Meta(extra_json_schema={ALSO: {"type": "string", "pattern": SIZE_PATTERN}})]
 Disk = Annotated[int, Meta(extra_json_schema={ALSO: {"type": "string", "pattern": f"^auto$|{SIZE_PATTERN}"}})]
 Seconds = Annotated[int, Meta(extra_json_schema={ALSO: {"type": "string", "pattern": DURATION_PATTERN}})]
@@ -70,7 +76,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
 class Resources(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What one run needs: ``memory`` and ``disk`` in bytes (``disk`` ``None``: from the inputs' sizes), ``runtime``
-    in seconds."""
+    in seconds. A light function that does not say gets less (`LIGHT`)."""
 
     cpus: Annotated[int, Meta(ge=1, le=1024)] = 1
     memory: Bytes = 2 * 10**9
@@ -135,10 +141,13 @@ def encode(function: Function) -> dict[str, Any]:
     return plain
 
 
-def output_directory(function: Function, captures: Mapping[str, str], subject: str) -> str:
-    """The directory that the run on ``subject`` may write, ending in ``/``: ``{write}{file name}.d/``."""
+def output_directory(function: Function, captures: Mapping[str, str], subject: str) -> str | None:
+    """The directory that the run on ``subject`` may write, ending in ``/``: ``{write}{file name}.d/``.
+
+    ``None`` for a function that writes nothing.
+    """
     if function.write is None:
-        raise SpecError(f"{function.full_name} writes nothing", key=("write",))
+        return None
     directory = Template(function.write, ("write",)).expand(captures)
     return f"{directory}{posixpath.basename(subject.rstrip('/'))}.d/"
 
@@ -158,6 +167,9 @@ def _refuse_on(source: object) -> None:
 def _with_plain_values(source: Mapping[str, Any]) -> dict[str, Any]:
     """A copy with sizes in bytes, durations in seconds, and ``path`` and ``write`` in their canonical form."""
     plain = {name: dict(value) if isinstance(value, dict) else value for name, value in source.items()}
+    run = plain.get("run")
+    if isinstance(run, dict) and run.get("backend") == "openwhisk" and isinstance(plain.get("resources", {}), dict):
+        plain["resources"] = {**LIGHT, **plain.get("resources", {})}
     convert_at(plain, ("when", "path"), lambda value, _: [value] if isinstance(value, str) else value)
     convert_at(plain, ("resources", "memory"), size)
     convert_at(plain, ("resources", "runtime"), duration)

@@ -19,6 +19,9 @@ MAX_BYTES = 64 * 1024
 COMPARISON_STEPS = 20_000
 """Some 30 ms: functions are decoded in the actions too, and no pattern may hold those up."""
 
+LIGHT_MEMORY, LIGHT_RUNTIME = 512 * 2**20, 40
+"""Bytes and seconds of a light function: OpenWhisk's own limit, and what `submit_condor` can wait for."""
+
 EVENT_TYPES = (
     *("storage.written", "storage.read", "storage.removed", "storage.flushed", "storage.restored", "storage.moved"),
     *("job.completed", "job.failed", "job.removed"),
@@ -104,8 +107,12 @@ def _check_light(function: Function) -> None:
     for name in ("image", "command", "setup"):
         if getattr(function.run, name):
             raise SpecError("a light function runs Python in OpenWhisk", key=("run", name), hint="use htcondor")
-    if function.resources.gpus or function.resources.cpus > 1:
+    needs = function.resources
+    if needs.gpus or needs.cpus > 1:
         raise SpecError("a light function has one core and no GPU", key=("resources",), hint="use htcondor")
+    for name, most, text in (("memory", LIGHT_MEMORY, "512MB"), ("runtime", LIGHT_RUNTIME, f"{LIGHT_RUNTIME}s")):
+        if getattr(needs, name) > most:
+            raise SpecError(f"a light function has {text} at most", key=("resources", name), hint="use htcondor")
 
 
 def _check_resources(function: Function) -> None:
@@ -139,18 +146,23 @@ def _check_templates(function: Function) -> None:
             raise SpecError(f"{{{name}}} is not captured by every when.path", key=key, hint=f"captured there: {known}")
 
 
-def _refuse_feeding_itself(function: Function) -> None:
-    """A function whose output its own pattern matches would run for ever; captures are taken as independent."""
-    if function.write is None or not function.when.type.startswith("storage."):
-        return
-    patterns = parse_globs(function.when.path)
+def written_globs(function: Function) -> list[Glob]:
+    """What the function may write, as patterns: one for each of ``when.path``. Captures are taken as independent."""
+    if function.write is None:
+        return []
     directory = Template(function.write, ("write",)).segments
+    sources = parse_globs(function.when.path)
+    names = [Segment([*(source.segments[-1] or STAR).parts, ".d"]) for source in sources]
+    return [Glob([*directory, name, STAR, None]) for name in names]
+
+
+def _refuse_feeding_itself(function: Function) -> None:
+    """A function whose output its own pattern matches would run for ever."""
+    if not function.when.type.startswith("storage."):
+        return
     comparison = Comparison(COMPARISON_STEPS)
-    for source in patterns:
-        last = source.segments[-1]
-        name = Segment([*(last or STAR).parts, ".d"])
-        output = Glob([*directory, name, STAR, None])
-        for i, pattern in enumerate(patterns):
+    for output in written_globs(function):
+        for i, pattern in enumerate(parse_globs(function.when.path)):
             try:
                 example = comparison.common_path(pattern, output)
             except TooIntricate:

@@ -31,13 +31,13 @@ MARGIN = 900
 
 
 class Tokens(msgspec.Struct, frozen=True):
-    """What a job gets: one token per input, one for its output directory, one to be submitted with.
+    """What a job gets: one token per input, one for its output directory if it has one, one to be submitted with.
 
     ``expires`` (unix seconds) is the end of the storage tokens.
     """
 
     read: str
-    write: str
+    write: str | None
     inputs: dict[str, str]
     submit: str
     expires: float
@@ -162,10 +162,11 @@ def mint(
     policy.check_function(rules, spec)
     policy.check_paths(rules, read=[item.event.subject, *inputs.values()], write=output)
     expires = now + rules.max_queue + spec.resources.runtime + MARGIN
-    parents.make_directory(output, rules, expires)
+    if output is not None:
+        parents.make_directory(output, rules, expires)
     return Tokens(
         read=parents.token(item.event.subject, READ, rules, expires),
-        write=parents.token(output, WRITE, rules, expires),
+        write=None if output is None else parents.token(output, WRITE, rules, expires),
         inputs={name: parents.token(path, READ, rules, expires) for name, path in inputs.items()},
         submit=submittoken.mint(item.key, spec, secret=submit_key, now=now),
         expires=expires,

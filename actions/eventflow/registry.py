@@ -1,15 +1,15 @@
 """The registry of functions: OpenWhisk itself.
 
-A function is an action `<functions namespace>/<package>/<name>` whose annotation `faas` holds its spec and
-`faas-push` what was pushed. There is no second registry. A snapshot is kept in a warm container and read again
-only when something may have changed.
+A function is an action `<functions namespace>/<package>/<name>` whose annotation `faas` holds its spec, `faas-push`
+what was pushed and `faas-state` whether it is paused. There is no second registry. A snapshot is kept in a warm
+container and read again only when something may have changed.
 """
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import msgspec
 
@@ -21,6 +21,7 @@ from eventflow.index import Index
 
 SPEC = "faas"
 PUSH = "faas-push"
+STATE = "faas-state"
 
 IN_FORCE_MS = 2000
 """A push is in force for every record produced this long after it returned."""
@@ -121,4 +122,18 @@ def registered(row: Mapping[str, Any]) -> tuple[Function, Registered] | None:
     code = push.get("code") if isinstance(push, dict) else None
     if not isinstance(code, str):
         raise FaasError(f"the annotation {PUSH} names no code")
-    return spec, Registered(spec=annotations[SPEC], version=str(row["version"]), code=code)
+    entry = Registered(spec=annotations[SPEC], version=str(row["version"]), code=code, paused=paused(row))
+    return spec, entry
+
+
+def paused(row: Mapping[str, Any]) -> Literal["park", "drop"] | None:
+    """Whether the function of an action's row is paused, and what becomes of its events meanwhile.
+
+    A state that cannot be understood parks: nothing is lost by that.
+    """
+    for annotation in row.get("annotations", ()):
+        if annotation["key"] == STATE:
+            value = annotation.get("value")
+            how = value.get("paused") if isinstance(value, dict) else "park"
+            return "drop" if how == "drop" else None if how is None else "park"
+    return None

@@ -1,13 +1,14 @@
-"""The last step: every item becomes exactly one anonymous job."""
+"""The last step: every item becomes exactly one anonymous job, or is done in place by a light function."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import msgspec
 
-from eventflow import envelope, function, job, submittoken
+from eventflow import envelope, function, invoking, job, submittoken
 from eventflow.batch import Batch, Done, Failure, Item, Registered, failure, settle
 from eventflow.errors import FaasError, ItemError
 from eventflow.exactly_once import (
@@ -18,6 +19,7 @@ from eventflow.exactly_once import (
     submit_at_home,
 )
 from eventflow.function import Function
+from eventflow.invoking import Actions, Light
 from eventflow.policy import Policy
 from eventflow.seal import unseal
 
@@ -30,22 +32,33 @@ def run(
     *,
     pools: Mapping[str, Pool],
     code: Code,
+    actions: Actions,
     policies: Mapping[str, Policy],
     seal_key: bytes,
     submit_key: bytes,
     now: Callable[[], float],
 ) -> Batch:
-    """Submit the items of a batch; what cannot be submitted is reported, each with its reason.
+    """Submit the items of a batch, and invoke those of light functions (``actions`` is their namespace); what cannot
+    be is reported, each with its reason.
 
-    Nothing is submitted after the batch's deadline: the feed may then take it for lost and deliver it again.
+    Nothing is submitted after the batch's deadline: the feed may then take it for lost and deliver it again. Jobs come
+    first, since light functions take their time.
     """
     failed: list[Failure] = []
     items: dict[str, Item] = {}
     jobs: list[Job] = []
+    lights: dict[str, list[Light]] = {}
     for item in batch.work:
+        registered = batch.functions[item.function]
         try:
-            spec = function.decode(batch.functions[item.function].spec)
-            jobs.append(_job(item, spec, batch.functions[item.function], code, policies, seal_key, submit_key, now()))
+            spec = function.decode(registered.spec)
+            tokens = _tokens(item, spec, seal_key, submit_key, now())
+            rules = _rules(policies, spec)
+            if spec.run.backend == "openwhisk":
+                event = envelope.complete(item.envelope or {}, tokens)
+                lights.setdefault(item.function, []).append(Light(item, registered.version, event))
+                continue
+            jobs.append(_job(item, spec, registered, code, rules, tokens))
         except ItemError as error:
             failed.append(failure(item, "submit", error))
         except FaasError as error:
@@ -69,28 +82,37 @@ def run(
                 done.append(_done(item, batch.functions[item.function].version, result))
             else:
                 failed.append(failure(item, "submit", _not_submitted(result)))
+    began = now()
+    for group in lights.values():
+        settled = invoking.invoke(actions, group, until_ms=invoking.until_ms(began, batch.deadline))
+        for light, outcome in zip(group, settled, strict=True):
+            if isinstance(outcome, Done):
+                done.append(outcome)
+            else:
+                failed.append(failure(light.item, "submit", outcome))
     return settle(batch, failed=failed, done=done)
 
 
-def _job(
-    item: Item,
-    spec: Function,
-    registered: Registered,
-    code: Code,
-    policies: Mapping[str, Policy],
-    seal_key: bytes,
-    submit_key: bytes,
-    now: float,
-) -> Job:
+def _tokens(item: Item, spec: Function, seal_key: bytes, submit_key: bytes, now: float) -> dict[str, Any]:
+    """The item's tokens, once its submit token was found to allow what is about to be done."""
     if item.tokens is None or item.envelope is None:
         raise ItemError("the item came without tokens or envelope", code="internal")
-    rules = policies.get(spec.namespace)
-    if rules is None:
-        raise ItemError(f"no policy for namespace {spec.namespace}", code="policy")
-    tokens = unseal(item.tokens, name=item.key, key=seal_key)
+    tokens: dict[str, Any] = unseal(item.tokens, name=item.key, key=seal_key)
     submittoken.verify(tokens["submit"], item.key, spec, now=now, secret=submit_key)
+    return tokens
+
+
+def _rules(policies: Mapping[str, Policy], spec: Function) -> Policy:
+    if spec.namespace not in policies:
+        raise ItemError(f"no policy for namespace {spec.namespace}", code="policy")
+    return policies[spec.namespace]
+
+
+def _job(
+    item: Item, spec: Function, registered: Registered, code: Code, rules: Policy, tokens: Mapping[str, Any]
+) -> Job:
     files = {
-        "events.jsonl": msgspec.json.encode(envelope.complete(item.envelope, tokens)) + b"\n",
+        "events.jsonl": msgspec.json.encode(envelope.complete(item.envelope or {}, tokens)) + b"\n",
         "runner.py": job.source(),
     }
     if spec.run.main is not None:

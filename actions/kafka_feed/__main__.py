@@ -15,10 +15,16 @@ from faasfeeds.kafka import registration
 from faasfeeds.kafka.directory import DirectoryRegistrations
 
 
+class Place(msgspec.Struct, frozen=True):
+    """Where registrations are."""
+
+    directory: str | None = None
+
+
 class FeedSettings(msgspec.Struct, frozen=True):
     """What comes from the environment only, and no caller can choose."""
 
-    registrations: str
+    registrations: Place
     topics: tuple[str, ...]
     apihost: str
     seal_key: str
@@ -49,7 +55,7 @@ def main(args: dict[str, Any]) -> dict[str, Any]:
     try:
         return registration.handle(
             args,
-            store=DirectoryRegistrations(settings().registrations),
+            store=DirectoryRegistrations(settings().registrations.directory or "registrations"),
             allowed_topics=settings().topics,
             namespace=os.environ["__OW_NAMESPACE"],
             may_read=may_read,

@@ -1,4 +1,4 @@
-"""Last action of the sequence: each self-sufficient event becomes exactly one anonymous job."""
+"""Last action of the sequence: each self-sufficient event becomes exactly one anonymous job, or is done in place."""
 
 import time
 from functools import cache
@@ -8,6 +8,7 @@ from eventflow import batch, submitting
 from eventflow.batch import Batch
 from eventflow.clients import openwhisk
 from eventflow.clients.code import CodeStore
+from eventflow.clients.openwhisk import OpenWhisk
 from eventflow.clients.pools import PoolAccess, connect
 from eventflow.exactly_once import Pool
 from eventflow.policy import by_namespace
@@ -22,9 +23,15 @@ def pools() -> dict[str, Pool]:
 
 
 @cache
+def functions() -> OpenWhisk:
+    """The functions' namespace."""
+    return openwhisk.connect(setting("FAAS_REGISTRY", openwhisk.Access))
+
+
+@cache
 def code() -> CodeStore:
     """The functions' code, kept while the container is warm."""
-    return CodeStore(openwhisk.connect(setting("FAAS_REGISTRY", openwhisk.Access)))
+    return CodeStore(functions())
 
 
 def main(args: dict[str, Any]) -> dict[str, Any]:
@@ -34,6 +41,7 @@ def main(args: dict[str, Any]) -> dict[str, Any]:
         batch.read(args, Batch),
         pools=pools(),
         code=code(),
+        actions=functions(),
         policies=by_namespace(setting("FAAS_POLICIES", list[dict[str, Any]])),
         seal_key=key_from_text(setting("FAAS_SEAL_KEY", str)),
         submit_key=key_from_text(setting("FAAS_SUBMIT_KEY", str)),

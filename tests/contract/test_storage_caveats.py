@@ -54,7 +54,7 @@ def verdict(texts: list[str], client: str) -> dict[str, Any]:
 
 def comparable(case: dict[str, Any]) -> dict[str, Any]:
     """Java prefixes what its own code breaks on with the exception's class; no class, no prefix here."""
-    kept = {name: case[name] for name in ("verdict", "failed_at", "error", "context") if name in case}
+    kept: dict[str, Any] = {name: case[name] for name in ("verdict", "failed_at", "error", "context") if name in case}
     if kept["verdict"] == "reject":
         kept.setdefault("error", None)
     if kept["verdict"] == "exception":

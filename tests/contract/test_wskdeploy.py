@@ -141,7 +141,7 @@ def test_a_manifest_means_the_same_to_both(host: openwhisk.OpenWhisk, tmp_path: 
 
 
 def test_the_platforms_manifest_deploys_with_wskdeploy(host: openwhisk.OpenWhisk, tmp_path: Path) -> None:
-    names = ("FUNCTIONS_AUTH", "STORAGE_PASSWORD", "POOL_TOKEN", "SEAL_KEY", "SUBMIT_KEY", "FEED_KEY")
+    names = ("FUNCTIONS_AUTH", "STORAGE_PASSWORD", "POOL_TOKEN", "SEAL_KEY", "SUBMIT_KEY", "FEED_KEY", "ADMIN_KEY")
     variables = {f"FAAS_{name}": KEY for name in names}
     build_actions(bundle.action_folders(), Target.of_kind("python:3.11"), tmp_path / "dist/actions")
     file = tmp_path / "wskdeploy.yaml"
@@ -153,5 +153,5 @@ def test_the_platforms_manifest_deploys_with_wskdeploy(host: openwhisk.OpenWhisk
 
     guest = contents(host, "guest")
     assert guest == contents(host, "functions")
-    assert len(guest) == 9
+    assert len(guest) == 10
     assert len(list((tmp_path / "registrations").iterdir())) == 2

@@ -165,6 +165,15 @@ def test_what_a_job_says_of_itself(condor_part: Condor, pool: HTCondorPool) -> N
     pool.remove([id], "done")
 
 
+def test_a_job_in_an_image_waits_for_a_machine_that_runs_containers(condor_part: Condor, pool: HTCondorPool) -> None:
+    one = job(image="/cvmfs/unpacked.example/x:1")
+    (id,) = submit(pool, one)
+    assert condor_part.run("condor_q", id, "-af", "ContainerImage", "WantContainer").split() == [one.image, "true"]
+    assert "HasContainer" in condor_part.run("condor_q", id, "-af", "Requirements")
+    assert states(pool, one) == ["idle"]
+    pool.remove([id], "done")
+
+
 def test_a_batch_finds_its_keys_in_a_long_queue(pool: HTCondorPool) -> None:
     queued = [job("ns.many", limits=Limits(max_idle=10**6), resources=Resources(memory=10**15)) for _ in range(500)]
     ids = submit(pool, *queued)

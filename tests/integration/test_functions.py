@@ -1,4 +1,4 @@
-"""Functions are registered in OpenWhisk: `faasctl fn push|list|show|remove` against the embedded host."""
+"""Functions are registered in OpenWhisk: `faasctl fn push|list|show|pause|resume|remove` through the registry."""
 
 import base64
 import hashlib
@@ -15,40 +15,30 @@ import pytest
 
 from eventflow.clients.openwhisk import OpenWhisk
 from eventflow.registry import Registry
-from faasctl import bundle, environment
-from faasctl.functions.access import open_registry
+from faasctl import bundle
 from faasctl.main import main
-from tests.parts.openwhisk import OpenWhisk as Host
-from tests.parts.openwhisk import running
+from tests.parts.registry import Desk, deployed
 from tests.unit.functions import written
 
 
 @pytest.fixture(scope="module")
-def host() -> Iterator[Host]:
-    with running() as host:
-        yield host
+def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
+    with deployed(tmp_path_factory.mktemp("registry")) as desk:
+        yield desk
 
 
 @pytest.fixture
-def registry(host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[OpenWhisk]:
+def registry(desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[OpenWhisk]:
     """An empty registry, named by the environment that the commands find."""
-    bundled = bundle.manifests() / "environments" / "local.yaml"
-    text = bundled.read_text().replace("http://127.0.0.1:3233", host.apihost)
-    file = tmp_path / "here.yaml"
-    file.write_text(text.replace("../policies", str(bundle.manifests() / "policies")))
-    monkeypatch.setenv("FAAS_FUNCTIONS_AUTH", host.auths["functions"])
-    for name in ("PLATFORM_AUTH", "STORAGE_PASSWORD", "POOL_TOKEN", "SEAL_KEY", "SUBMIT_KEY", "FEED_KEY"):
-        monkeypatch.setenv(f"FAAS_{name}", "a:b")
-    monkeypatch.setenv("FAASCTL_ENV_FILE", str(file))
-    monkeypatch.delenv("FAASCTL_ENV", raising=False)
+    monkeypatch.setenv("FAASCTL_ENV_FILE", str(desk.file))
+    for name in ("FAASCTL_ENV", "FAASCTL_REGISTRY", "FAASCTL_ID_TOKEN", "FAASCTL_REGISTRY_KEY"):
+        monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setenv("CI_COMMIT_SHA", "0123abc")
     monkeypatch.setenv("GITLAB_USER_LOGIN", "anna")
     monkeypatch.chdir(tmp_path)
-    client = open_registry(environment.load(file))
-    yield client
-    for row in list(client.pages("actions")):
-        client.delete("actions", f"{row['namespace'].partition('/')[2]}/{row['name']}")
+    yield desk.functions
+    desk.empty()
 
 
 @pytest.fixture
@@ -162,8 +152,7 @@ def test_functions_are_listed_shown_and_removed(
     ("before", "after", "words"),
     [
         ("write: /demo/out/{run}/", "write: /pnfs/{run}/", "not below a prefix to write"),
-        ("namespace: demo", "namespace: belle", "no policy for the namespace 'belle'"),
-        ("main: calibrate.py", "main: calibrate.py\n  backend: openwhisk", "cannot be pushed yet"),
+        ("namespace: demo", "namespace: other", "no policy for 'other'"),
         ("main: calibrate.py", "main: absent.py", "nothing was pushed"),
     ],
 )
@@ -205,6 +194,100 @@ def test_code_is_bounded_and_stays_in_its_folder(
     assert faasctl("fn", "push", str(calibrate)) == 1
     assert "5.0 MB is the most" in capsys.readouterr().err
     assert list(registry.pages("actions")) == []
+
+
+def test_code_larger_than_a_request_comes_in_parts(
+    registry: OpenWhisk, calibrate: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # given
+    (calibrate / "table").write_bytes(random.Random(1).randbytes(3 << 20))
+
+    # when
+    assert faasctl("fn", "push", str(calibrate), "-o", "json") == 0
+
+    # then: it is there whole, and no part is left
+    action = registry.get("actions", "demo/calibrate")
+    code = base64.b64decode(action["exec"]["code"])
+    assert printed(capsys)["code"] == "sha256:" + hashlib.sha256(code).hexdigest()
+    assert [row["name"] for row in registry.pages("actions")] == ["calibrate"]
+
+
+def test_a_plan_says_what_a_push_would_change_and_changes_nothing(
+    registry: OpenWhisk, calibrate: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # when
+    assert faasctl("fn", "push", str(calibrate), "--plan") == 0
+
+    # then
+    assert "demo.calibrate would be created" in capsys.readouterr().out
+    assert list(registry.pages("actions")) == []
+
+    # given
+    faasctl("fn", "push", str(calibrate))
+    spec = (calibrate / "function.yaml").read_text()
+    (calibrate / "function.yaml").write_text(spec.replace("gain: 0.8", "gain: 0.9"))
+    before = registry.get("actions", "demo/calibrate")
+    capsys.readouterr()
+
+    # when
+    assert faasctl("fn", "push", str(calibrate), "--plan") == 0
+
+    # then
+    out = capsys.readouterr().out
+    assert "demo.calibrate 0.0.1 would be updated" in out
+    assert "params.gain: 0.8 -> 0.9" in out
+    assert registry.get("actions", "demo/calibrate") == before
+
+
+@pytest.mark.parametrize(("option", "how", "words"), [((), "park", "parked"), (("--drop",), "drop", "dropped")])
+def test_a_paused_function_stays_paused_until_it_is_resumed(
+    registry: OpenWhisk,
+    calibrate: Path,
+    capsys: pytest.CaptureFixture[str],
+    option: tuple[str, ...],
+    how: str,
+    words: str,
+) -> None:
+    # given
+    faasctl("fn", "push", str(calibrate))
+
+    # when
+    assert faasctl("fn", "pause", "demo.calibrate", *option) == 0
+
+    # then: the pipeline knows, and a push does not wake it
+    assert words in capsys.readouterr().out
+    assert Registry(registry, lambda: 1000).snapshot(0).functions["demo.calibrate"].paused == how
+    (calibrate / "new.txt").touch()
+    assert faasctl("fn", "push", str(calibrate), "-o", "json") == 0
+    assert printed(capsys)["paused"] == how
+
+    # when
+    assert faasctl("fn", "resume", "demo.calibrate") == 0
+
+    # then
+    assert Registry(registry, lambda: 1000).snapshot(0).functions["demo.calibrate"].paused is None
+
+
+def test_functions_that_fire_each_other_are_shown_at_push(
+    registry: OpenWhisk, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # given: each reads what the other writes
+    for name, source, target in (("one", "a", "b"), ("two", "b", "a")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "function.yaml").write_text(
+            f"{{name: {name}, namespace: demo, contact: me, chained: true, run: {{main: x.py}},"
+            f" when: {{path: '/demo/ring/{source}/**/*.txt'}}, write: /demo/ring/{target}}}"
+        )
+        (tmp_path / name / "x.py").write_text("def main(event): return {}\n")
+
+    # when
+    assert faasctl("fn", "push", "one") == 0
+    alone = capsys.readouterr().err
+    assert faasctl("fn", "push", "two") == 0
+
+    # then
+    assert "circle" not in alone
+    assert "circle: demo.two -> demo.one -> demo.two (runs for ever)" in capsys.readouterr().err
 
 
 def test_requirements_need_a_python_version(

@@ -33,6 +33,7 @@ class Namespace:
     """A client of one namespace of a host."""
 
     def __init__(self, host: OpenWhisk, namespace: str = "guest") -> None:
+        self.pid = host.pid
         self._base = f"{host.apihost}/api/v1/namespaces/_"
         self._session = requests.Session()
         self._session.trust_env = False
@@ -79,6 +80,10 @@ def lives(pid: int) -> bool:
     except ProcessLookupError:
         return False
     return True
+
+
+def children(pid: int) -> int:
+    return len(Path(f"/proc/{pid}/task/{pid}/children").read_text().split())
 
 
 def start_of_a_minute() -> None:
@@ -256,10 +261,15 @@ def test_there_are_never_more_containers_than_allowed(guest: Namespace) -> None:
     for number in range(24):
         guest.action(f"many{number}", code)
 
+    most = 0
     with ThreadPoolExecutor(24) as pool:
-        results = list(pool.map(lambda n: guest.result(f"many{n}", {"n": n}), range(24)))
+        answers = [pool.submit(guest.result, f"many{number}", {"n": number}) for number in range(24)]
+        while not all(answer.done() for answer in answers):
+            most = max(most, children(guest.pid))
+            time.sleep(0.01)
 
-    assert [result["n"] for result in results] == list(range(24))
+    assert [answer.result()["n"] for answer in answers] == list(range(24))
+    assert most == 16
 
 
 def test_parameters_for_init_are_the_environment_and_no_arguments(guest: Namespace) -> None:

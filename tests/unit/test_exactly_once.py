@@ -148,6 +148,14 @@ def test_a_function_over_its_limit_waits_and_the_others_go_on() -> None:
     assert results[1].reason == "ns.f has 2 waiting jobs, its max_idle is 2"
 
 
+def test_what_dead_submitters_left_behind_does_not_fill_the_limit() -> None:
+    pool = MemoryPool()
+    for number in range(3):
+        pool.put(f"{number + 7}.0", f"left-{number}", "spooling", since=0.0)
+    assert outcomes(submit_exactly_once(pool, [job("a", max_idle=1)], now=1000.0)) == ["submitted"]
+    assert [row.key for row in pool.rows.values()] == ["a"]
+
+
 def test_a_refused_function_does_not_stop_the_others() -> None:
     class Strict(MemoryPool):
         def submit(self, jobs: Sequence[Job]) -> list[str]:

@@ -63,6 +63,12 @@ def test_sizes(text: object, size: int) -> None:
         ({"run": {"main": "x.py", "env": {"A": 1}}}, "run.env.A", "must be a string"),
         ({"run": {"main": "x.py", "backend": "slurm"}}, "run.backend", "slurm"),
         ({"run": {"main": "x.py", "backend": "openwhisk", "setup": "/s.sh"}}, "run.setup", "light function"),
+        ({"run": {"main": "x.py", "backend": "openwhisk"}, "resources": {"runtime": "1h"}}, "resources.runtime", "40s"),
+        (
+            {"run": {"main": "x.py", "backend": "openwhisk"}, "resources": {"memory": "2GB"}},
+            "resources.memory",
+            "512MB",
+        ),
         ({"resources": {"memory": 2048}}, "resources.memory", "give the unit"),
         ({"resources": {"memory": "2 gigs"}}, "resources.memory", "2GB"),
         ({"resources": {"runtime": "0s"}}, "resources.runtime", "between"),
@@ -230,7 +236,7 @@ names = st.from_regex(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,20}", fullmatch=True).filter
 def test_what_is_encoded_decodes_to_the_same_function(resources: dict[str, Any], **changes: Any) -> None:
     # given
     if changes["run"].get("backend") == "openwhisk":
-        resources = {**resources, "cpus": 1, "gpus": 0}
+        resources = {"memory": "300MB", "runtime": 20}
     found = make(resources=resources, **changes)
 
     # when

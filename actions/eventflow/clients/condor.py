@@ -102,11 +102,11 @@ class HTCondorPool:
                     failure = error
                 finally:
                     _remove(cluster.folders.values())
-        found = self._settled(sent) if sent else []
-        late = [row.id for row in found if row.state == "spooling"]
+        states = {row.id: row.state for row in self._settled(sent)} if sent else {}
+        late = [id for id in sent if states.get(id) == "spooling"]
         if late:
             self.withdraw(late, "its input did not arrive")
-        taken = [row.id for row in found if row.state != "spooling"]
+        taken = [id for id in sent if states.get(id, "spooling") != "spooling"]
         if failure is not None and not taken:
             raise failure
         return taken

@@ -1,6 +1,7 @@
-"""What runs on the worker node: `runner.py`, one file that needs nothing but a Python.
+"""What runs a function: `runner.py` on a worker node, one file that needs nothing but a Python; `light.py` wraps it for
+OpenWhisk.
 
-It is never imported by the actions; they send it along, as text.
+Neither is ever imported by the actions; they travel as text.
 """
 
 from importlib.resources import files
@@ -11,4 +12,9 @@ __shipped__ = ("runner.py",)
 
 def source() -> bytes:
     """The runner's source, as it goes into a job's sandbox."""
-    return files(__name__).joinpath(*__shipped__).read_bytes()
+    return files(__name__).joinpath("runner.py").read_bytes()
+
+
+def wrapper() -> dict[str, bytes]:
+    """What a light function's zip needs besides its own files."""
+    return {"__main__.py": files(__name__).joinpath("light.py").read_bytes(), "faas_runner.py": source()}

@@ -174,9 +174,8 @@ class Grant:
         self.pnfsid = fields.get("pnfsid")  # type: Optional[str]
         self._token = fields["macaroon"]  # type: str
         if not re.match(r"[A-Za-z0-9+/=_.~-]+$", self._token) or self._token.endswith("\n"):
-            raise Failure(
-                side.refused, "the token for %s is none" % self.path
-            )  # http.client would show it in its error
+            # http.client would show it in its error
+            raise Failure(side.refused, "what came as the token for %s cannot be one" % self.path)
         self._expires = expiry_of(self._token)
         self._refused = False
         self._tls = ssl.create_default_context(cadata=fields.get("ca") or None)

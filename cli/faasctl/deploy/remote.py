@@ -55,33 +55,33 @@ def read_state(session: Session, desired: Desired) -> State:
     """Read what the plan for ``desired`` needs to know. Raises `OpenWhiskError`."""
     rows = _lists(session)
     wanted = desired.by_id()
-    auth = session.auth
-    unclear = []
-    for name, entity in wanted.items():
-        row = rows.get(name)
-        if row is not None:
-            owner = owner_of(row)
-            fingerprint = content.fingerprint(content.wanted(entity), auth)
-            if not is_settled(owner, desired.project, fingerprint, row["version"]):
-                unclear.append(name)
+    prints = {name: content.fingerprint(content.wanted(entity), session.auth) for name, entity in wanted.items()}
+
+    def settled(name: EntityId, row: Mapping[str, Any]) -> bool:
+        return is_settled(owner_of(row), desired.project, prints[name], row["version"])
+
+    unclear = [name for name in wanted if name in rows and not settled(name, rows[name])]
     packages = {EntityId("packages", name.name.partition("/")[0]) for name in unclear if "/" in name.name}
     asked = sorted({*unclear, *packages & rows.keys()})
     whole = dict(zip(asked, session.each(lambda name: _whole(session, name, rows[name]), asked), strict=True))
     inactive = _inactive_rules(session, desired, rows)
     found = {}
-    for name, row in rows.items():
-        entity_row = whole.get(name) if name in unclear else None
-        owner = owner_of(row)
+    for name, summary in rows.items():
+        row = whole.get(name) or summary  # a list may be older than the entity (CouchDB's views)
+        told = None
+        if name in unclear and not settled(name, row):
+            told = _content(name, row, whole)
+        elif name in inactive:
+            told = content.wanted(wanted[name])
+        if told is not None and name in inactive:
+            told["status"] = "inactive"
         found[name] = Found(
             version=row["version"],
-            owner=owner,
-            content=_content(name, entity_row, owner, whole, inactive) if entity_row is not None else None,
+            owner=owner_of(row),
+            content=told,
             feed=_annotation(row, "feed") if name.collection == "triggers" else None,
             ends=_ends(name, row),
         )
-        if name in inactive and name in wanted and entity_row is None:
-            stale = {**content.wanted(wanted[name]), "status": "inactive"}
-            found[name] = msgspec.structs.replace(found[name], content=stale)
     return State(found=found)
 
 
@@ -125,17 +125,12 @@ def _whole(session: Session, name: EntityId, summary: Mapping[str, Any]) -> dict
 
 
 def _content(
-    name: EntityId,
-    row: Mapping[str, Any],
-    owner: Owner | None,
-    whole: Mapping[EntityId, dict[str, Any] | None],
-    inactive: set[EntityId],
+    name: EntityId, row: Mapping[str, Any], whole: Mapping[EntityId, dict[str, Any] | None]
 ) -> content.Content:
     found = content.found(name.collection, row, whole.get(EntityId("packages", name.name.partition("/")[0])))
-    if name.collection == "actions" and "code" in found and found["code"] is None and owner is not None:
+    owner = owner_of(row)
+    if found.get("code", "") is None and owner is not None:
         found["code"] = owner.code
-    if name in inactive:
-        found["status"] = "inactive"
     return found
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from eventflow.caller import is_safe
 from eventflow.spec import SpecError
 from faasctl import strict_yaml
 from faasctl.decoding import decode
@@ -17,18 +18,22 @@ from faasctl.environment import find, variables
 from faasctl.environment.model import Environment
 from faasctl.environment.secret import Secret
 
+ADMIN_KEY = 32
+"""Characters that the administrator's key has at least: it is compared over the network."""
+
 
 def load(
     name_or_path: str | Path,
     *,
     process: Mapping[str, str] = os.environ,
     look_up: variables.Lookup | None = None,
+    partial: bool = False,
 ) -> Environment:
     """The environment of that name, or in that file when it is a path with a slash or a ``.yaml``.
 
     References are resolved with ``process`` (environment variables) and files, or with ``look_up`` when the
-    caller has its own reading of them. Raises `SpecError` and `YamlError` with file and
-    line, and `find.NoEnvironment`.
+    caller has its own reading of them; with ``partial``, those that cannot be resolved stay as they are. Raises
+    `SpecError` and `YamlError` with file and line, and `find.NoEnvironment`.
     """
     text = str(name_or_path)
     is_file = isinstance(name_or_path, Path) or "/" in text or text.endswith((".yaml", ".yml"))
@@ -54,7 +59,8 @@ def load(
     try:
         if not isinstance(document.value, dict):
             raise SpecError("must be a mapping", hint="faasctl init NAME writes an environment to start from")
-        tree = variables.resolve(document.value, look_up or variables.from_process(process, folder))
+        look_up = look_up or variables.from_process(process, folder)
+        tree = variables.resolve(document.value, variables.where_known(look_up) if partial else look_up)
         environment = decode(tree, Environment, hook)
         _check(environment)
     except SpecError as error:
@@ -85,6 +91,13 @@ def _check(environment: Environment) -> None:
                 raise SpecError(
                     "must be exactly one of basic, bearer, x509", key=("storages", index, "credentials", name)
                 )
+    admin_key = environment.registry.admin_key
+    if admin_key is not None and not admin_key.reveal().startswith("$") and len(admin_key.reveal()) < ADMIN_KEY:
+        why = f"is shorter than {ADMIN_KEY} characters"
+        raise SpecError(why, key=("registry", "admin_key"), hint="make one with: openssl rand -hex 32")
+    for index, issuer in enumerate(environment.registry.issuers):
+        if not is_safe(issuer.jwks or issuer.issuer):
+            raise SpecError("must be an https URL", key=("registry", "issuers", index, "issuer"))
     for name in ("platform", "functions"):
         account = getattr(environment.openwhisk, name)
         if account.namespace == "_":
@@ -134,4 +147,8 @@ def _with_absolute_paths(environment: Environment, folder: Path) -> Environment:
             for storage in environment.storages
         ),
         policies=absolute(policies) if isinstance(policies, str) else policies,
+        registry=replace(
+            environment.registry,
+            issuers=tuple(replace(one, ca=absolute(one.ca)) for one in environment.registry.issuers),
+        ),
     )

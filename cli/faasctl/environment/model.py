@@ -150,6 +150,23 @@ class Keys(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     feed: Secret
 
 
+class Issuer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A GitLab whose CI jobs may push functions: its URL (``iss``), the ``aud`` their id_tokens must be made for, where
+    its keys are (``None``: as its OpenID configuration says), and a file with its CA (``None``: the system's)."""
+
+    issuer: str
+    audience: str
+    jwks: str | None = None
+    ca: str | None = None
+
+
+class Registry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Who may talk to the registry of functions: jobs of these issuers, and whoever holds the administrator's key."""
+
+    issuers: tuple[Issuer, ...] = ()
+    admin_key: Secret | None = None
+
+
 class Environment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One environment, as its file says it.
 
@@ -163,3 +180,4 @@ class Environment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     pool: ProcessPool | HTCondorPool
     keys: Keys
     policies: str | tuple[dict[str, Any], ...]
+    registry: Registry = Registry()

@@ -53,6 +53,18 @@ def unresolved(kind: str, name: str, key: Key) -> str:
     return f"${{{kind}:{name}}}"
 
 
+def where_known(look_up: Lookup) -> Lookup:
+    """References resolved where they can be and left as they are where not, for commands that need few secrets."""
+
+    def attempt(kind: str, name: str, key: Key) -> str:
+        try:
+            return look_up(kind, name, key)
+        except SpecError:
+            return unresolved(kind, name, key)
+
+    return attempt
+
+
 def as_wskdeploy(kind: str, name: str, key: Key) -> str:
     """References left standing, as wskdeploy writes them: ``${env:NAME}`` becomes ``${NAME}``."""
     if kind == "file":

@@ -8,13 +8,12 @@ from pathlib import Path
 
 import msgspec
 
+from eventflow import job
 from eventflow.function import Function
+from eventflow.registrar import CODE_BYTES
 from faasctl.build import BuildError, Target, vendor, zip_folder
 from faasctl.build.archive import megabytes
 from faasctl.functions.file import FILE_NAME
-
-LIMIT = 5 << 20
-"""Job code travels with every job; more belongs on CVMFS or into an image."""
 
 _WORKERS_GLIBC = 28
 """Worker nodes run Enterprise Linux 8 or newer: wheels for glibc up to 2.28 work there."""
@@ -42,17 +41,19 @@ class Package(msgspec.Struct, frozen=True):
 def pack(folder: Path, function: Function, target: Target) -> Package:
     """Zip a function's folder with its vendored requirements; the same input gives the same bytes.
 
-    Raises `BuildError`: links to outside of the folder, requirements without a wheel, more than `LIMIT` bytes.
+    Raises `BuildError`: links to outside of the folder, requirements without a wheel, more than `CODE_BYTES`.
     """
     requirements = folder / "requirements.txt"
     vendored = vendor(requirements, target, constraints=_NO_CONSTRAINTS) if function.run.main else None
     extra: Mapping[str, Path | bytes] = {}
-    if not (folder / "__main__.py").exists():
+    if function.run.backend == "openwhisk":
+        extra = job.wrapper()
+    elif not (folder / "__main__.py").exists():
         extra = {"__main__.py": _JOB_ONLY}
     data = zip_folder(folder, vendored=vendored, extra=extra)
-    if len(data) > LIMIT:
+    if len(data) > CODE_BYTES:
         raise BuildError(
-            f"the function's zip has {megabytes(len(data))}, and {megabytes(LIMIT)} is the most for job code",
+            f"the function's zip has {megabytes(len(data))}, and {megabytes(CODE_BYTES)} is the most for job code",
             where=str(folder / FILE_NAME),
             hint="put large data and software on /cvmfs or into run.image, and remove what the job does not need",
         )

@@ -142,7 +142,7 @@ def _job(
         if name not in inputs:
             raise FaasError(f"the function has an input {name!r}", hint=f"give a file for it: --input {name}=FILE")
         files[place["path"]] = str(inputs[name].absolute())
-    tokens = {"read": "", "write": "", "inputs": dict.fromkeys(envelope["inputs"], "")}
+    tokens = {"read": "none", "write": "none", "inputs": dict.fromkeys(envelope["inputs"], "none")}
     return complete(envelope, tokens), files
 
 

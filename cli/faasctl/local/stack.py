@@ -54,6 +54,7 @@ class Secrets(msgspec.Struct, frozen=True, kw_only=True):
     seal: str
     submit: str
     feed: str
+    admin: str
 
     @classmethod
     def new(cls) -> Self:
@@ -67,6 +68,7 @@ class Secrets(msgspec.Struct, frozen=True, kw_only=True):
             seal=_key(),
             submit=_key(),
             feed=_key(),
+            admin=secrets.token_urlsafe(32),
         )
 
 
@@ -209,6 +211,7 @@ class Stack:
             ],
             "pool": {"kind": "process", "url": pool_url, "token": keys.pool},
             "policies": str(policies),
+            "registry": {"admin_key": keys.admin},
             "keys": {"seal": keys.seal, "submit": keys.submit, "feed": keys.feed},
         }
         text = "# Written by `faasctl local up` for the stack that runs in this folder.\n"

@@ -6,7 +6,7 @@ import click
 
 from faasctl.lazy import LazyGroup
 
-VERBS = ("check", "list", "new", "push", "remove", "show", "test")
+VERBS = ("check", "list", "new", "pause", "push", "remove", "resume", "show", "test")
 
 EPILOG = """\b
 Examples:

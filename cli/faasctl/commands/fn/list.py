@@ -7,10 +7,10 @@ from typing import Any
 
 import click
 
-from faasctl.environment import Environment
-from faasctl.functions.access import open_registry
-from faasctl.functions.registry import Entry, entries
-from faasctl.options import env_option, output
+from eventflow.catalogue import Entry
+from faasctl.functions.access import registry_option
+from faasctl.functions.client import Registry
+from faasctl.options import output
 
 EPILOG = """\b
 Examples:
@@ -22,18 +22,19 @@ Examples:
 
 @click.command(name="list", epilog=EPILOG)
 @click.argument("namespace", required=False)
-@env_option
+@registry_option
 @output
-def command(namespace: str | None, env: Environment, output: str) -> None:
+def command(namespace: str | None, registry: Registry, output: str) -> None:
     """List the registered functions, of NAMESPACE or all."""
-    found = [entry for entry in entries(open_registry(env)) if namespace in (None, entry.name.partition(".")[0])]
+    found = list(registry.functions(namespace))
     if output == "json":
         click.echo(json.dumps([row(entry) for entry in found], indent=2))
         return
     width = max((len(entry.name) for entry in found), default=0)
     for entry in found:
-        what = ", ".join(entry.spec.when.path) if entry.spec else f"does not count: {entry.problem}"
-        click.echo(f"{entry.name:<{width}}  {entry.version:<7}  {entry.at or '':<20}  {what}")
+        what = ", ".join(entry.spec["when"]["path"]) if entry.spec else f"does not count: {entry.problem}"
+        state = {None: "", "park": "paused  ", "drop": "paused, dropping  "}[entry.paused]
+        click.echo(f"{entry.name:<{width}}  {entry.version:<7}  {entry.pushed.at or '':<20}  {state}{what}")
     if not found:
         click.echo("there are no functions", err=True)
 
@@ -43,11 +44,13 @@ def row(entry: Entry) -> dict[str, Any]:
     return {
         "name": entry.name,
         "version": entry.version,
-        "path": list(entry.spec.when.path) if entry.spec else None,
-        "contact": entry.spec.contact if entry.spec else None,
+        "path": entry.spec["when"]["path"] if entry.spec else None,
+        "contact": entry.spec["contact"] if entry.spec else None,
         "code": entry.code,
-        "by": entry.by,
-        "commit": entry.commit,
-        "at": entry.at,
+        "by": entry.pushed.by,
+        "commit": entry.pushed.commit,
+        "project": entry.pushed.project,
+        "at": entry.pushed.at,
+        "paused": entry.paused,
         "problem": entry.problem,
     }

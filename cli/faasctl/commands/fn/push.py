@@ -3,88 +3,95 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import click
+import msgspec
 
 from eventflow.errors import FaasError
 from eventflow.function import Function
 from faasctl.build import Target
 from faasctl.build.archive import megabytes
 from faasctl.commands.fn.check import text
-from faasctl.environment import Environment
-from faasctl.functions import policies, provenance, registry
-from faasctl.functions.access import open_registry
+from faasctl.functions import provenance
+from faasctl.functions.access import registry_option
+from faasctl.functions.client import Answer, Registry
 from faasctl.functions.code import check_code
-from faasctl.functions.file import FILE_NAME, load
-from faasctl.functions.package import pack, worker_target
-from faasctl.functions.registry import Pushed
-from faasctl.options import env_option, output
+from faasctl.functions.file import load
+from faasctl.functions.package import Package, pack, worker_target
+from faasctl.options import output
 
 EPILOG = """\b
 Examples:
   faasctl fn push calibrate
+  faasctl fn push calibrate --plan
   faasctl fn push calibrate --env desy -o json
 """
 
 
 @click.command(name="push", epilog=EPILOG)
 @click.argument("folder", type=click.Path(path_type=Path, exists=True, file_okay=False), default=".")
-@env_option
+@click.option("--plan", is_flag=True, help="Only say what would change.")
+@registry_option
 @output
-def command(folder: Path, env: Environment, output: str) -> None:
+def command(folder: Path, plan: bool, registry: Registry, output: str) -> None:
     """Check the function in FOLDER, pack it with its requirements, and register it.
 
     Every file written from two seconds after this command on, and matching, fires it. What is registered just so
     already is left alone.
     """
     function = load(folder)
-    _check(folder, function, env)
-    target = Target.here() if env.openwhisk.runs_here else worker_target(folder, function)
-    package = pack(folder, function, target)
-    pushed = registry.push(
-        open_registry(env),
-        function,
-        package,
-        kind=env.openwhisk.kind,
-        by=provenance.pusher(),
-        commit=provenance.commit(folder),
-        at=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-    )
+    _check(folder, function)
+    package = pack(folder, function, _target(folder, function, registry))
+    answer = registry.push(function, package, plan=plan, by=provenance.pusher(), commit=provenance.commit(folder))
     if output == "json":
-        click.echo(json.dumps(_row(function, package.code, pushed), indent=2))
-        return
-    click.echo(f"{function.full_name} {pushed.version} {pushed.outcome} ({megabytes(len(package.data))} of code)")
-    for key, before, after in pushed.changes:
-        click.echo(f"  {key}: {_short(before)} -> {_short(after)}")
-
-
-def _check(folder: Path, function: Function, env: Environment) -> None:
-    if function.run.backend == "openwhisk":
-        raise FaasError(
-            "light functions (run.backend: openwhisk) cannot be pushed yet",
-            where=str(folder / FILE_NAME),
-            hint="use run.backend: htcondor",
+        click.echo(
+            json.dumps({**msgspec.to_builtins(answer), "code": package.code, "changes": _rows(answer)}, indent=2)
         )
+    else:
+        _show(answer, package, plan)
+    for circle in answer.circles:
+        click.echo(f"warning: functions fire each other in a circle: {circle}", err=True)
+
+
+def _check(folder: Path, function: Function) -> None:
     findings = check_code(folder, function)
     for finding in findings:
         click.echo(text(finding), err=True)
     if any(finding.fatal for finding in findings):
         raise FaasError("the code would not run; nothing was pushed", where=str(folder))
-    policies.check(env, function)
 
 
-def _row(function: Function, code: str, pushed: Pushed) -> dict[str, Any]:
-    changes = [{"key": key, "before": before, "after": after} for key, before, after in pushed.changes]
-    return {
-        "name": function.full_name,
-        "version": pushed.version,
-        "outcome": pushed.outcome,
-        "code": code,
-        "changes": changes,
-    }
+def _target(folder: Path, function: Function, registry: Registry) -> Target:
+    """What requirements are vendored for: a worker node, or OpenWhisk's runtime for a light function."""
+    if function.run.backend != "openwhisk":
+        return worker_target(folder, function)
+    target = Target.of_kind(registry.whoami()["kind"])
+    if function.run.python not in (None, target.python):
+        raise FaasError(
+            f"run.python is {function.run.python}, and light functions run on {target.python} there",
+            where=str(folder),
+            hint="leave run.python out, or use run.backend: htcondor",
+        )
+    return target
+
+
+def _show(answer: Answer, package: Package, plan: bool) -> None:
+    size = megabytes(len(package.data))
+    if plan:
+        verb = {"created": "would be created", "updated": "would be updated", "unchanged": "would stay as it is"}
+        click.echo(f"{answer.name} {answer.version or ''} {verb[answer.outcome]} ({size} of code)".replace("  ", " "))
+    else:
+        click.echo(f"{answer.name} {answer.version} {answer.outcome} ({size} of code)")
+    for key, before, after in answer.changes:
+        click.echo(f"  {key}: {_short(before)} -> {_short(after)}")
+    if answer.paused:
+        click.echo(f"{answer.name} is paused: faasctl fn resume {answer.name}", err=True)
+
+
+def _rows(answer: Answer) -> list[dict[str, Any]]:
+    return [{"key": key, "before": before, "after": after} for key, before, after in answer.changes]
 
 
 def _short(value: Any) -> str:

@@ -7,10 +7,9 @@ import json
 import click
 
 from faasctl.commands.fn.list import row
-from faasctl.environment import Environment
-from faasctl.functions import registry
-from faasctl.functions.access import open_registry
-from faasctl.options import env_option, output
+from faasctl.functions.access import registry_option
+from faasctl.functions.client import Registry
+from faasctl.options import output
 
 EPILOG = """\b
 Examples:
@@ -22,15 +21,14 @@ Examples:
 @click.command(name="remove", epilog=EPILOG)
 @click.argument("name", metavar="NAMESPACE.NAME")
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
-@env_option
+@registry_option
 @output
-def command(name: str, yes: bool, env: Environment, output: str) -> None:
+def command(name: str, yes: bool, registry: Registry, output: str) -> None:
     """Remove a function: no event fires it any more. Jobs that are in the queue already still run."""
-    client = open_registry(env)
-    found = registry.entry(client, name)
+    found = registry.function(name)
     if not yes:
-        click.confirm(f"remove {found.name} {found.version} from {env.name}?", abort=True, err=True)
-    registry.remove(client, name)
+        click.confirm(f"remove {found.name} {found.version}?", abort=True, err=True)
+    registry.remove(name)
     if output == "json":
         click.echo(json.dumps({**row(found), "outcome": "removed"}, indent=2))
     else:

@@ -7,13 +7,11 @@ import json
 import click
 import yaml
 
-from eventflow import function
 from eventflow.errors import FaasError
 from faasctl.commands.fn.list import row
-from faasctl.environment import Environment
-from faasctl.functions.access import open_registry
-from faasctl.functions.registry import entry
-from faasctl.options import env_option, output
+from faasctl.functions.access import registry_option
+from faasctl.functions.client import Registry
+from faasctl.options import output
 
 EPILOG = """\b
 Examples:
@@ -24,17 +22,20 @@ Examples:
 
 @click.command(name="show", epilog=EPILOG)
 @click.argument("name", metavar="NAMESPACE.NAME")
-@env_option
+@registry_option
 @output
-def command(name: str, env: Environment, output: str) -> None:
+def command(name: str, registry: Registry, output: str) -> None:
     """Show a registered function: its specification with every default, its version, and who pushed it."""
-    found = entry(open_registry(env), name)
-    spec = function.encode(found.spec) if found.spec else None
+    found = registry.function(name)
     if output == "json":
-        click.echo(json.dumps({**row(found), "spec": spec}, indent=2))
+        click.echo(json.dumps({**row(found), "spec": found.spec}, indent=2))
         return
-    if spec is None:
+    if found.spec is None:
         raise FaasError(f"does not count as a function: {found.problem}", where=found.name, hint="push it again")
-    click.echo(f"# {found.name} {found.version}, pushed by {found.by or 'unknown'} at {found.at or 'unknown'}")
-    click.echo(f"# commit {found.commit or 'unknown'}, code {found.code}")
-    click.echo(yaml.safe_dump(spec, sort_keys=False, allow_unicode=True, width=110), nl=False)
+    pushed = found.pushed
+    click.echo(f"# {found.name} {found.version}, pushed by {pushed.by or 'unknown'} at {pushed.at or 'unknown'}")
+    click.echo(f"# commit {pushed.commit or 'unknown'}{f' of {pushed.project}' if pushed.project else ''}")
+    click.echo(f"# code {found.code}")
+    if found.paused:
+        click.echo(f"# paused: its events are {'dropped' if found.paused == 'drop' else 'parked'}")
+    click.echo(yaml.safe_dump(found.spec, sort_keys=False, allow_unicode=True, width=110), nl=False)

@@ -69,10 +69,10 @@ class ContainerPool:
         if self._reaper is None:
             self._reaper = asyncio.create_task(self._reap())
         while True:
-            warm = self._idle.get(owner)
-            if warm:
-                return warm.pop()
-            if self._count < self._settings.containers or self._evict():
+            room = self._warm(owner)
+            if room is not None:
+                return room
+            if self._count < self._settings.containers:
                 self._count += 1
                 self._made += 1
                 folder = self._root / str(self._made)
@@ -80,59 +80,78 @@ class ContainerPool:
                 room = Room(owner, folder, kind=kind, api_host=api_host, log_limit=log_limit * MB + 1)
                 self._all.add(room)
                 return room
-            turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            self._waiting.append(turn)
-            try:
-                await turn
-            finally:
-                if not turn.done() or turn.cancelled():
-                    self._waiting.remove(turn)
+            self._evict()
+            await self._turn()
 
     def release(self, room: Room, *, reusable: bool) -> None:
         """Give a container back; one that is not reusable is destroyed."""
         if reusable and room.container.alive:
             room.idle_since = time.monotonic()
             self._idle.setdefault(room.owner, []).append(room)
+            self._next()
         else:
             self._drop(room)
-        self._next()
 
     def forget(self, action: str) -> None:
         """An action was changed or removed: its idle containers will never be asked for again."""
         for owner in [owner for owner in self._idle if owner.action == action]:
             for room in self._idle.pop(owner):
                 self._drop(room)
-        self._next()
 
     async def close(self) -> None:
         """Kill everything and remove all folders."""
         if self._reaper is not None:
             self._reaper.cancel()
-        await asyncio.gather(*(room.container.destroy() for room in list(self._all)), *self._tasks)
+        await asyncio.gather(*self._tasks)
+        await asyncio.gather(*(room.container.destroy() for room in self._all))
         shutil.rmtree(self._root, ignore_errors=True)
 
+    def _warm(self, owner: Owner) -> Room | None:
+        """An idle container that still lives; actions may end their own processes at any time."""
+        idle = self._idle.get(owner, [])
+        while idle:
+            room = idle.pop()
+            if room.container.alive:
+                return room
+            self._drop(room)
+        return None
+
+    async def _turn(self) -> None:
+        """Wait until a place is free, or a container idle; whoever waits longest is next."""
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append(turn)
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if not turn.cancelled():  # it was this one's turn already
+                self._next()
+            raise
+
     def _next(self) -> None:
-        for turn in self._waiting:
-            if not turn.done():
-                self._waiting.remove(turn)
+        while self._waiting:
+            turn = self._waiting.popleft()
+            if not turn.cancelled():
                 turn.set_result(None)
                 return
 
-    def _evict(self) -> bool:
+    def _evict(self) -> None:
+        """End the container that has been idle longest, if any is: its place is free as soon as it is gone."""
         idle = [room for rooms in self._idle.values() for room in rooms]
-        if not idle:
-            return False
-        oldest = min(idle, key=lambda room: room.idle_since)
-        self._idle[oldest.owner].remove(oldest)
-        self._drop(oldest)
-        return True
+        if idle:
+            oldest = min(idle, key=lambda room: room.idle_since)
+            self._idle[oldest.owner].remove(oldest)
+            self._drop(oldest)
 
     def _drop(self, room: Room) -> None:
-        self._count -= 1
-        self._all.discard(room)
-        task = asyncio.create_task(room.container.destroy())
+        task = asyncio.create_task(self._end(room))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+    async def _end(self, room: Room) -> None:
+        await room.container.destroy()
+        self._all.discard(room)
+        self._count -= 1
+        self._next()
 
     async def _reap(self) -> None:
         pause = min(30.0, max(self._settings.idle_seconds / 4, 0.05))

@@ -169,7 +169,7 @@ def test_a_job_in_an_image_waits_for_a_machine_that_runs_containers(condor_part:
     one = job(image="/cvmfs/unpacked.example/x:1")
     (id,) = submit(pool, one)
     assert condor_part.run("condor_q", id, "-af", "ContainerImage", "WantContainer").split() == [one.image, "true"]
-    assert "HasContainer" in condor_part.run("condor_q", id, "-af", "Requirements")
+    assert "HasContainer" in condor_part.run("condor_q", id, "-af:r", "Requirements")
     assert states(pool, one) == ["idle"]
     pool.remove([id], "done")
 

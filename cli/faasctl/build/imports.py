@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib.util
+import threading
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -11,6 +12,9 @@ from faasctl.build.archive import BuildError
 
 PACKAGES = ("eventflow", "faasfeeds")
 """The packages that travel inside an action's zip; everything else comes from its requirements."""
+
+_PARSER = threading.Lock()
+"""CPython 3.11 counts the parser's depth in one place for all threads (gh-106905), and actions are built in several."""
 
 
 def package_roots() -> dict[str, Path]:
@@ -67,7 +71,8 @@ def _shipped(file: Path) -> tuple[str, ...]:
 
 def _parsed(file: Path) -> ast.Module:
     try:
-        return ast.parse(file.read_text(encoding="utf-8"), filename=str(file))
+        with _PARSER:
+            return ast.parse(file.read_text(encoding="utf-8"), filename=str(file))
     except SyntaxError as error:
         raise BuildError(f"is no valid Python: {error.msg}", where=f"{file}:{error.lineno}") from None
 

@@ -29,7 +29,7 @@ from eventflow.caller import Caller
 from eventflow.catalogue import Code, Entities, Entry, Provenance
 from eventflow.clients.openwhisk import Conflict, NotFound
 from eventflow.errors import FaasError
-from eventflow.function import Function
+from eventflow.function import NAME_PATTERN, Function
 from eventflow.policy import Policy, check_function
 from eventflow.spec import SpecError
 
@@ -190,8 +190,10 @@ class Desk:
         return Provenance(by=caller.name, commit=caller.commit, project=caller.project, at=at)
 
     def _part(self, caller: Caller, name: str, number: str, part: _Part) -> dict[str, Any]:
-        namespace = name.partition(".")[0]
+        namespace, _, short = name.partition(".")
         callers.check(caller, self._policies, namespace, change=True)
+        if not re.fullmatch(NAME_PATTERN[1:-1], short, re.ASCII):
+            raise BadRequest(f"{name[:100]!r} is no function's name")
         if not re.fullmatch(r"[0-9]", number) or int(number) * PART_BYTES > CODE_BYTES:
             raise BadRequest(f"{number[:20]!r} is no number of a part")
         if len(_decoded(part.data)) > PART_BYTES:

@@ -50,7 +50,7 @@ def grant(token: str) -> Grant:
     expires: float | None = None
     for caveat in caveats(token):
         key, _, value = caveat.partition(":")
-        if key == "path":
+        if key == "path":  # a storage's own, and there is one
             path = value
         elif key == "activity":
             listed = frozenset(item.strip() for item in value.split(","))

@@ -17,6 +17,14 @@ from eventflow.event import covers, normal_path
 from eventflow.function import Bytes, Function, Name, Seconds, globs
 from eventflow.pattern import Template
 from eventflow.spec import Key, SpecError, check_keys, convert, convert_at, duration, size
+from eventflow.storages import Storage
+
+MARGIN = 900
+"""Seconds that a token outlives queue and runtime, for staging out and clocks that differ."""
+
+SERVES = 600
+"""Seconds for which a parent token serves at least: tokens that take the storage's whole limit would each need a
+parent of their own."""
 
 
 class MaxResources(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -120,6 +128,27 @@ def check_function(policy: Policy, function: Function) -> None:
     if "principal" in function.when.where and "principal" not in policy.expose:
         why = "when.where looks at principal, which the namespace may not see"
         raise PolicyError(why, policy=policy, rule="expose", hint="ask the platform team")
+
+
+def token_life(policy: Policy, function: Function) -> int:
+    """Seconds that the tokens of a job of ``function`` live: the longest wait in the queue, its runtime, a margin."""
+    return policy.max_queue + int(function.resources.runtime) + MARGIN
+
+
+def check_storages(policy: Policy, function: Function, storages: Iterable[Storage]) -> None:
+    """Raise `PolicyError` unless the storages of ``function`` can issue tokens that outlive its jobs."""
+    places = [glob.literal_directory for glob in globs(function)]
+    places += [Template(text).literal_directory for text in function.inputs.values()]
+    places += [] if function.write is None else [Template(function.write).literal_directory]
+    for storage in storages:
+        concerned = any(covers(p, place) or covers(place, p) for p in storage.prefixes for place in places)
+        if concerned and token_life(policy, function) + SERVES > storage.longest_life:
+            why = (
+                f"max_queue and the function's runtime take tokens of {token_life(policy, function)} s,"
+                f" and storage {storage.name} issues none beyond {storage.longest_life - SERVES} s"
+            )
+            hint = "lower resources.runtime; the platform team can lower max_queue or raise the storage's limit"
+            raise PolicyError(why, policy=policy, rule="max_queue", hint=hint)
 
 
 def check_paths(policy: Policy, *, read: Iterable[str], write: str | None) -> None:

@@ -17,7 +17,7 @@ import hashlib
 import io
 import re
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Literal, TypeVar
 
@@ -30,8 +30,9 @@ from eventflow.catalogue import Code, Entities, Entry, Provenance
 from eventflow.clients.openwhisk import Conflict, NotFound
 from eventflow.errors import FaasError
 from eventflow.function import NAME_PATTERN, Function
-from eventflow.policy import Policy, check_function
+from eventflow.policy import Policy, check_function, check_storages
 from eventflow.spec import SpecError
+from eventflow.storages import Storage
 
 CODE_BYTES = 5 << 20
 """The most code of one function: it travels with every job."""
@@ -88,11 +89,21 @@ class _Pause(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Desk:
     """Answers requests on the functions namespace, under the platform's policies.
 
-    ``kind`` is the OpenWhisk kind that functions are stored as; ``now`` is the time of this request.
+    ``storages`` are asked how long their tokens may live; ``kind`` is the OpenWhisk kind that functions are stored as;
+    ``now`` is the time of this request.
     """
 
-    def __init__(self, registry: Entities, policies: Mapping[str, Policy], *, kind: str, now: datetime) -> None:
+    def __init__(
+        self,
+        registry: Entities,
+        policies: Mapping[str, Policy],
+        storages: Sequence[Storage] = (),
+        *,
+        kind: str,
+        now: datetime,
+    ) -> None:
         self._registry = registry
+        self._storages = storages
         self._policies = policies
         self._kind = kind
         self._now = now
@@ -162,6 +173,7 @@ class Desk:
             raise BadRequest(f"the spec is of {spec.full_name} and not of {name}")
         rules = callers.check(caller, self._policies, spec.namespace, change=not push.plan)
         check_function(rules, spec)
+        check_storages(rules, spec, self._storages)
         digest = _digest(push.code.sha256)
         around = circles.through(spec, self._others(spec.full_name))
         if push.plan:

@@ -20,31 +20,73 @@ class Basic(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     username: str
     password: str
 
+    def __repr__(self) -> str:
+        return f"Basic({self.username})"
+
 
 class X509(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A client certificate and its key as PEM text; a proxy is a certificate with its chain."""
+    """A client certificate and its key as PEM text; without ``key``, ``cert`` is a proxy that holds all of it."""
 
     cert: str
-    key: str
+    key: str | None = None
+
+    def __repr__(self) -> str:
+        return "X509()"
+
+
+class OAuth(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How access tokens are had of an issuer (RFC 6749, RFC 8693): the platform's client there, and the grant.
+
+    ``token`` is the refresh token, or the subject token that is exchanged; an issuer that replaces refresh tokens at
+    every use does not suit, since no action could keep the new one. ``ca`` is PEM text.
+    """
+
+    token_endpoint: str
+    client_id: str
+    client_secret: str | None = None
+    grant: Literal["client_credentials", "refresh_token", "token_exchange"] = "client_credentials"
+    token: str | None = None
+    scope: str | None = None
+    audience: str | None = None
+    ca: str | None = None
+
+    def __repr__(self) -> str:
+        return f"OAuth({self.grant} at {self.token_endpoint} as {self.client_id})"
 
 
 class Credential(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What the platform itself logs in with, to mint tokens: exactly one of the three."""
+    """Whom the platform asks for tokens as: exactly one of these.
+
+    With all but ``jwt`` it logs in at the storage and asks it for macaroons (``oidc``: with an access token of an
+    issuer, ``bearer``: with a token that ends some day and is then no longer good). With ``jwt`` the issuer itself
+    gives each job its tokens (WLCG JWT profile, SciTokens), and the storage only checks them.
+    """
 
     basic: Basic | None = None
     bearer: str | None = None
     x509: X509 | None = None
+    oidc: OAuth | None = None
+    jwt: OAuth | None = None
 
     def __repr__(self) -> str:
-        kind = "basic" if self.basic else "bearer" if self.bearer else "x509" if self.x509 else "none"
-        return f"Credential({kind})"
+        kinds = [name for name in self.__struct_fields__ if getattr(self, name) is not None]
+        return f"Credential({', '.join(kinds) or 'none'})"
+
+
+LONGEST: dict[Flavour, int] = {"dcache": 7 * 86400, "xrootd": 86400}
+"""Seconds that a macaroon lives at most, by the storages' defaults: `dcache.macaroons.max-lifetime`, and XRootD's
+`macaroons.maxduration`."""
+
+SKEW = 300
+"""Seconds that a storage's clock may differ from ours."""
 
 
 class Storage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One storage: the prefixes it holds, its doors (https URLs) for reading and writing, its CA (PEM text).
 
     ``credentials`` is empty where a step must not hold any; ``subnets`` are the worker nodes' networks that
-    tokens are bound to (dcache only).
+    tokens are bound to (dcache only); ``max_token_life`` (seconds) is the site's own limit, where it is not the
+    default.
     """
 
     name: str
@@ -55,6 +97,12 @@ class Storage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     ca: str | None = None
     credentials: dict[str, Credential] = {}
     subnets: tuple[str, ...] = ()
+    max_token_life: int | None = None
+
+    @property
+    def longest_life(self) -> int:
+        """Seconds that a token of this storage can be asked for, whatever its clock says."""
+        return (self.max_token_life or LONGEST[self.flavour]) - SKEW
 
 
 def holding(storages: Iterable[Storage], path: str) -> Storage:

@@ -6,7 +6,7 @@ from typing import Any
 
 from eventflow import batch, minting
 from eventflow.batch import Batch
-from eventflow.minting import Parents
+from eventflow.parents import Parents
 from eventflow.policy import by_namespace
 from eventflow.seal import key_from_text
 from eventflow.settings import adopt, setting

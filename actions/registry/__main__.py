@@ -21,6 +21,7 @@ from eventflow.errors import FaasError
 from eventflow.policy import by_namespace
 from eventflow.registrar import Desk, Request
 from eventflow.settings import adopt, setting
+from eventflow.storages import Storage
 
 STATUS: tuple[tuple[type[FaasError], int], ...] = (
     (Unauthenticated, 401),
@@ -75,6 +76,7 @@ def main(args: dict[str, Any]) -> dict[str, Any]:
         desk = Desk(
             functions(),
             by_namespace(setting("FAAS_POLICIES", list[dict[str, Any]])),
+            setting("FAAS_STORAGES", list[Storage]),
             kind=setting("FAAS_KIND", str),
             now=datetime.now(UTC),
         )

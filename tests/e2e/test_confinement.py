@@ -13,7 +13,8 @@ from eventflow import policy
 from eventflow.batch import Item, Origin
 from eventflow.event import Data, Event
 from eventflow.macaroon import narrow
-from eventflow.minting import READ, WRITE, Parents, Tokens, mint
+from eventflow.minting import Tokens, mint
+from eventflow.parents import READ, WRITE, Parents
 from eventflow.policy import Policy
 from eventflow.registry import IN_FORCE_MS
 from eventflow.storages import Basic, Credential, Storage

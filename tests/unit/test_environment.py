@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import base64
+import json
+import time
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from eventflow.errors import FaasError
 from faasctl.environment import Secret, find, load, variables
+from faasctl.environment.concerns import concerns
 
 MINIMAL = """\
 name: desy
@@ -156,3 +164,64 @@ def test_an_unknown_name_lists_what_there_is(tmp_path: Path, monkeypatch: pytest
 
     assert "desy" in str(caught.value)
     assert "faasctl init deisy" in caught.value.hint
+
+
+def changed(folder: Path, credential: str, more: str = "") -> Path:
+    old = 'credentials: {default: {basic: {username: faas, password: "${env:STORAGE_PASSWORD}"}}}'
+    return written(folder, MINIMAL.replace(old, f"credentials: {{default: {credential}}}{more}"))
+
+
+@pytest.mark.parametrize(
+    ("credential", "why"),
+    [
+        ("{}", "must be exactly one of basic, bearer, x509, oidc, jwt"),
+        ("{bearer: x, x509: {cert: a}}", "must be exactly one of"),
+        ("{oidc: {token_endpoint: 'http://iam', client_id: a, client_secret: x}}", "must be an https URL"),
+        ("{oidc: {token_endpoint: 'https://iam', client_id: a}}", "client_secret: is missing"),
+        ("{jwt: {token_endpoint: 'https://iam', client_id: a, grant: token_exchange}}", "does not go with the grant"),
+        ("{jwt: {token_endpoint: 'https://iam', client_id: a, grant: password}}", "invalid enum value"),
+    ],
+)
+def test_a_credential_is_of_one_kind_and_whole(tmp_path: Path, credential: str, why: str) -> None:
+    file = changed(tmp_path, credential)
+    file.chmod(0o600)
+    with pytest.raises(FaasError, match=why):
+        load(file, process=PROCESS)
+
+
+def test_files_of_credentials_are_relative_to_the_environment(tmp_path: Path) -> None:
+    file = changed(tmp_path, "{x509: {cert: proxy.pem}}", "\n    max_token_life: 36h")
+    storage = load(file, process=PROCESS).storages[0]
+    assert storage.credentials["default"].x509 is not None
+    assert storage.credentials["default"].x509.cert == str(tmp_path / "proxy.pem")
+    assert storage.max_token_life == 36 * 3600
+
+
+def test_networks_and_lives_that_are_none_are_refused(tmp_path: Path) -> None:
+    for more, why in [("subnets: [10.0.0.1/8]", "is no network"), ("max_token_life: long", "is no duration")]:
+        file = changed(tmp_path, "{bearer: '${env:SEAL}'}", f"\n    {more}")
+        with pytest.raises(FaasError, match=why):
+            load(file, process=PROCESS)
+
+
+def test_what_will_be_trouble_is_said_beforehand(tmp_path: Path) -> None:
+    # given a bearer token that ends, a certificate that has ended, and networks of one family
+    now = time.time()
+    body = base64.urlsafe_b64encode(json.dumps({"exp": now + 60}).encode()).decode()
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "faas")])
+    start, end = (datetime.fromtimestamp(now - days * 86400, UTC) for days in (2, 1))
+    certificate = x509.CertificateBuilder(name, name, key.public_key(), 1, start, end).sign(key, hashes.SHA256())
+    (tmp_path / "ended.pem").write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    more = "\n    subnets: [10.0.0.0/8]"
+    text = f"{{bearer: 'h.{body}.s'}}, old: {{x509: {{cert: ended.pem, key: k.pem}}}}"
+    file = changed(tmp_path, text, more)
+    file.chmod(0o600)
+
+    # then each is named, and no secret is
+    said = list(concerns(load(file, process=PROCESS).storages, now))
+    assert [line.partition(": c")[0] for line in said[:2]] == ["storage main", "storage main"]
+    assert "the bearer token ends at" in said[0]
+    assert "the certificate ended at" in said[1]
+    assert "IPv4 only" in said[2]
+    assert body not in "".join(said)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,6 +22,7 @@ from faasctl.deploy.plan import Plan, make_plan
 from faasctl.deploy.remote import read_state
 from faasctl.deploy.session import Session
 from faasctl.environment import find
+from faasctl.environment.concerns import concerns
 from faasctl.options import env_names
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -41,6 +43,8 @@ class Chosen:
         if self._manifest is not None:
             return self._own(self._manifest)
         env = self._load()
+        for line in concerns(env.storages, time.time()):
+            click.echo(f"{click.style('warning:', fg='yellow')} {line}", err=True)
         with _telling("building the actions"):
             return sources.platform(env), sources.session_of(env)
 

@@ -18,7 +18,7 @@ from eventflow import policy
 from eventflow.errors import FaasError
 from faasctl import bundle
 from faasctl.environment import Environment, Secret
-from faasctl.environment.model import Storage
+from faasctl.environment.model import Certificate, OAuth, Storage
 from faasctl.environment.variables import Resolved
 from faasctl.functions.policies import policies_of
 
@@ -144,17 +144,31 @@ def _storage(storage: Storage, credentials: bool) -> dict[str, Any]:
         "write": storage.write,
         "ca": _pem(storage.ca),
         "subnets": storage.subnets,
+        "max_token_life": storage.max_token_life,
     }
     if credentials:
         plain["credentials"] = {
             name: {
                 "basic": c.basic and {"username": c.basic.username, "password": c.basic.password},
                 "bearer": c.bearer,
-                "x509": c.x509 and {"cert": _pem(c.x509.cert), "key": Secret(_pem(c.x509.key) or "", "file")},
+                "x509": c.x509 and _certificate(c.x509),
+                "oidc": c.oidc and _client(c.oidc),
+                "jwt": c.jwt and _client(c.jwt),
             }
             for name, c in storage.credentials.items()
         }
     return plain
+
+
+def _certificate(files: Certificate) -> dict[str, Any]:
+    """A certificate is public, its key is not; a proxy holds both."""
+    if files.key is None:
+        return {"cert": Secret(_pem(files.cert) or "", "file")}
+    return {"cert": _pem(files.cert), "key": Secret(_pem(files.key) or "", "file")}
+
+
+def _client(access: OAuth) -> dict[str, Any]:
+    return {**msgspec.structs.asdict(access), "ca": _pem(access.ca)}
 
 
 def _identities(environment: Environment) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import stat
 from collections.abc import Mapping
@@ -11,11 +12,11 @@ from typing import Any
 import msgspec
 
 from eventflow.caller import is_safe
-from eventflow.spec import SpecError
+from eventflow.spec import Key, SpecError, duration
 from faasctl import strict_yaml
 from faasctl.decoding import decode
-from faasctl.environment import find, variables
-from faasctl.environment.model import Environment
+from faasctl.environment import credentials, find, variables
+from faasctl.environment.model import Duration, Environment
 from faasctl.environment.secret import Secret
 
 ADMIN_KEY = 32
@@ -42,6 +43,8 @@ def load(
     private = not path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO)
 
     def hook(kind: type, value: Any) -> Any:
+        if kind is Duration:
+            return _duration(value)
         if kind is not Secret:
             raise NotImplementedError
         if not isinstance(value, str):
@@ -86,11 +89,8 @@ def _check(environment: Environment) -> None:
             raise SpecError(f"there are two storages {storage.name!r}", key=("storages", index, "name"))
         seen.add(storage.name)
         for name, credential in storage.credentials.items():
-            given = [kind for kind in (credential.basic, credential.bearer, credential.x509) if kind is not None]
-            if len(given) != 1:
-                raise SpecError(
-                    "must be exactly one of basic, bearer, x509", key=("storages", index, "credentials", name)
-                )
+            credentials.check(credential, ("storages", index, "credentials", name))
+        _check_subnets(storage.subnets, ("storages", index, "subnets"))
     admin_key = environment.registry.admin_key
     if admin_key is not None and not admin_key.reveal().startswith("$") and len(admin_key.reveal()) < ADMIN_KEY:
         why = f"is shorter than {ADMIN_KEY} characters"
@@ -110,6 +110,22 @@ def _check(environment: Environment) -> None:
                 key=("openwhisk", name, "auth"),
                 hint="it looks like uuid:key (see wsk property get --auth)",
             )
+
+
+def _check_subnets(subnets: tuple[str, ...], key: Key) -> None:
+    """Tokens for one family of addresses only are worth nothing to a worker that comes by the other."""
+    for subnet in subnets:
+        try:
+            ipaddress.ip_network(subnet)
+        except ValueError:
+            raise SpecError(f"{subnet!r} is no network", key=key, hint="as 192.0.2.0/24 or 2001:db8::/32") from None
+
+
+def _duration(value: Any) -> Duration:
+    try:
+        return Duration(duration(value, ()))
+    except SpecError as error:
+        raise msgspec.ValidationError(f"{error.why}; {error.hint}") from None
 
 
 def _with_absolute_paths(environment: Environment, folder: Path) -> Environment:
@@ -134,13 +150,7 @@ def _with_absolute_paths(environment: Environment, folder: Path) -> Environment:
                 storage,
                 ca=absolute(storage.ca),
                 credentials={
-                    name: replace(
-                        credential,
-                        x509=credential.x509
-                        and replace(
-                            credential.x509, cert=absolute(credential.x509.cert), key=absolute(credential.x509.key)
-                        ),
-                    )
+                    name: credentials.with_files(credential, absolute)
                     for name, credential in storage.credentials.items()
                 },
             )

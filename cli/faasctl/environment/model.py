@@ -83,14 +83,31 @@ class Basic(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 class Certificate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """An X.509 client certificate: two PEM files."""
+    """An X.509 client certificate as PEM files; a proxy is one file that holds all of it, named as ``cert``."""
 
     cert: str
-    key: str
+    key: str | None = None
+
+
+class OAuth(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The platform's client at an issuer of tokens, and the grant by which it gets them.
+
+    ``token`` is the refresh token, or the subject token that is exchanged; ``ca`` a file.
+    """
+
+    token_endpoint: str
+    client_id: str
+    client_secret: Secret | None = None
+    grant: Literal["client_credentials", "refresh_token", "token_exchange"] = "client_credentials"
+    token: Secret | None = None
+    scope: str | None = None
+    audience: str | None = None
+    ca: str | None = None
 
 
 class Credential(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What the platform asks a storage for tokens with: exactly one of basic, bearer, x509.
+    """What the platform asks for tokens with: exactly one of basic, bearer, x509, oidc (it logs in at the storage and
+    asks it for macaroons) and jwt (the issuer gives jobs their tokens itself).
 
     ``identity`` is the user name that the storage maps it to, where that is not the basic user name: files that this
     user wrote are the platform's own output.
@@ -101,6 +118,12 @@ class Credential(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     basic: Basic | None = None
     bearer: Secret | None = None
     x509: Certificate | None = None
+    oidc: OAuth | None = None
+    jwt: OAuth | None = None
+
+
+class Duration(int):
+    """Seconds, written as ``90s``, ``12h`` or ``7d``."""
 
 
 class Storage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -108,6 +131,7 @@ class Storage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
     ``subnets`` are the worker nodes' networks; tokens are bound to them where the storage can (dCache).
     ``identities`` are the users that the storage knows the platform's jobs as, besides those of its passwords.
+    ``max_token_life`` is the longest that its tokens live, where the site changed the default (dCache 7d, XRootD 24h).
     """
 
     name: str
@@ -119,6 +143,7 @@ class Storage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     credentials: dict[str, Credential]
     subnets: tuple[str, ...] = ()
     identities: tuple[str, ...] = ()
+    max_token_life: Duration | None = None
 
 
 class ProcessPool(

@@ -27,6 +27,11 @@ def against(value: float, unit: str, yardstick: float) -> Result:
     return Result(round(value, 4), unit, round(yardstick, 4), round(value / yardstick, 3))
 
 
+def times_as_fast(value: float, unit: str, yardstick: float) -> Result:
+    """A duration with the ratio that says how many times as fast as its yardstick it is."""
+    return Result(round(value, 4), unit, round(yardstick, 4), round(yardstick / value, 2))
+
+
 def median_ms(action: Callable[[], object], times: int) -> float:
     """The median duration of an action, in milliseconds."""
     taken = []

@@ -10,9 +10,9 @@ MB = 1024 * 1024
 
 
 def kinds_here() -> tuple[str, ...]:
-    """The kind that this interpreter is, first, and Apache's own: all run on the interpreter at hand."""
+    """Apache's kinds, its default first, and the one that this interpreter is: all run on the interpreter at hand."""
     here = f"python:{sys.version_info.major}.{sys.version_info.minor}"
-    return tuple(dict.fromkeys((here, "python:3.11", "python:3.10")))
+    return tuple(dict.fromkeys((*Settings().kinds, here)))
 
 
 class Range(msgspec.Struct, frozen=True):

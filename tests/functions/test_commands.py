@@ -181,3 +181,30 @@ def test_inputs_and_captures_reach_a_command(own_folder: Path) -> None:
     # then
     assert status == 0
     assert (own_folder / "fn-test/a.txt.d/r9").read_text() == "head-tail"
+
+
+def test_a_light_function_that_writes_nothing_is_tried_out(
+    own_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # given
+    folder = own_folder / "tally"
+    folder.mkdir()
+    (folder / "function.yaml").write_text(
+        "{name: tally, namespace: demo, contact: me, when: {path: '/demo/in/*.txt'},"
+        " run: {backend: openwhisk, main: tally.py}}"
+    )
+    (folder / "tally.py").write_text(
+        "def main(event):\n"
+        "    print('looking')\n"
+        "    assert event['write'] is None\n"
+        "    return {'words': len(open(event['read']['local']).read().split())}\n"
+    )
+    (own_folder / "a.txt").write_text("three small words")
+
+    # then
+    assert faasctl("fn", "check", "tally") == 0
+    assert faasctl("fn", "test", "tally", "a.txt") == 0
+    out = capsys.readouterr().out
+    assert 'result: {"words": 3}' in out
+    assert "looking" in out
+    assert not (own_folder / "fn-test").exists()

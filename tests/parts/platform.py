@@ -16,6 +16,7 @@ from kafka import TopicPartition
 
 from eventflow.clients.openwhisk import OpenWhisk
 from eventflow.clients.process_pool import ProcessPool
+from eventflow.registry import IN_FORCE_MS
 from faasctl import environment
 from faasctl.environment.model import ProcessPool as ProcessPoolSite
 from faasctl.kafka import cluster
@@ -52,6 +53,12 @@ class Platform:
             cli.main([*words, "--env-file", str(self.stack.environment_file)], standalone_mode=False)
         said.seek(0)
         return said.read()
+
+    def push(self, folder: Path) -> str:
+        """Push a function and let the time pass after which it is in force: nothing but the clock tells."""
+        said = self.faasctl("fn", "push", str(folder))
+        time.sleep(IN_FORCE_MS / 1000)
+        return said
 
     def url(self, path: str) -> str:
         """The storage's URL of a path."""
@@ -109,7 +116,11 @@ class Platform:
             while any(consumer.position(partition) < end for partition, end in ends.items()):
                 for records in consumer.poll(timeout_ms=200).values():
                     found += [
-                        {"key": r.key.decode(), "value": r.value, "headers": {k: v.decode() for k, v in r.headers}}
+                        {
+                            "key": (r.key or b"").decode(),
+                            "value": r.value,
+                            "headers": {k: v.decode() for k, v in r.headers},
+                        }
                         for r in records
                     ]
             return found

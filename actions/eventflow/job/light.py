@@ -42,6 +42,9 @@ def _run(number: int, event: dict[str, Any]) -> dict[str, Any]:
             record = work.run()
         except faas_runner.Failure as failure:
             record = {"key": event.get("key"), "exit": failure.code, "reason": str(failure)}
+        except Exception as error:  # one event does not stop the others; never its text, which may quote a token
+            reason = f"the runner: {type(error).__name__}"
+            record = {"key": event.get("key"), "exit": faas_runner.INPUT_REFUSED, "reason": reason}
     for name in ("stdout", "stderr"):
         text = work.logs[name].decode("utf-8", "replace")[-OUTPUT_BYTES:] if work else ""
         if text:

@@ -2,7 +2,7 @@
 
 Run as a program it is the job's own runner, in the sandbox that is its working directory, with one thing replaced:
 where the runner would ask a storage over HTTPS, it gets the same answers from ``places.json``, which says which
-local file each path is and which folder takes the output.
+local file each path is and which folder takes the output. What the function prints is in ``stdout`` and ``stderr``.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class LocalGrant(runner.Grant):
     """Answers as a dCache door does: 404, 200 with length and adler32, 201."""
 
     files: dict[str, Path]
-    output: tuple[str, Path]
+    output: tuple[str, Path] | None
 
     def ask(self, method: str, path: str, headers: dict[str, str], body: bytes | None = None) -> runner.Answer:
         if method == "PROPFIND":  # not every storage can be asked about tape
@@ -57,10 +57,19 @@ class LocalGrant(runner.Grant):
         return _answer(201, "Created", file)
 
     def _local(self, path: str) -> Path | None:
-        prefix, folder = self.output
-        if path.startswith(prefix):
-            return folder / path.removeprefix(prefix)
+        if self.output is not None and path.startswith(self.output[0]):
+            return self.output[1] / path.removeprefix(self.output[0])
         return self.files.get(path)
+
+
+class LoggedWork(runner.Work):
+    """Leaves what the function printed in the sandbox, also where there is no output directory to put it beside."""
+
+    def run(self) -> dict[str, Any]:
+        record = super().run()
+        for name, content in self.logs.items():
+            Path(name).write_bytes(content)
+        return record
 
 
 def _answer(status: int, reason: str, file: Path | None = None, *, with_body: bool = False) -> runner.Answer:
@@ -86,8 +95,10 @@ def main() -> int:
     places = json.loads(Path(PLACES).read_text(encoding="utf-8"))
     Path(PLACES).unlink()
     LocalGrant.files = {path: Path(file) for path, file in places["files"].items()}
-    LocalGrant.output = (places["output"]["path"], Path(places["output"]["folder"]))
+    output = places["output"]
+    LocalGrant.output = (output["path"], Path(output["folder"])) if output else None
     runner.Grant = LocalGrant  # type: ignore[misc]
+    runner.Work = LoggedWork  # type: ignore[misc]
     return runner.main()
 
 

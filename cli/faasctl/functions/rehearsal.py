@@ -96,16 +96,22 @@ def matched(function: Function, event: Event) -> Match:
 def run(
     folder: Path, function: Function, event: Event, file: Path, inputs: Mapping[str, Path], output: Path
 ) -> Outcome:
-    """Run ``function`` on ``file`` as a job would; its output goes to ``output/NAME.d``, replacing what is there."""
+    """Run ``function`` on ``file`` as a job would.
+
+    What it writes goes to ``output/NAME.d``, replacing what is there.
+    """
     match = matched(function, event)
-    target = output / f"{posixpath.basename(event.subject)}.d"
-    if target.exists():
-        shutil.rmtree(target)
-    target.mkdir(parents=True)
     package = pack(folder, function, Target.here())
     envelope, files = _job(function, event, match, package.code, file, inputs)
-    prefix = envelope["write"]["path"]
-    places = {"files": files, "output": {"path": prefix, "folder": str(target.absolute())}}
+    target = output / f"{posixpath.basename(event.subject)}.d"
+    places: dict[str, Any] = {"files": files, "output": None}
+    prefix = ""
+    if envelope["write"] is not None:
+        if target.exists():
+            shutil.rmtree(target)
+        target.mkdir(parents=True)
+        prefix = envelope["write"]["path"]
+        places["output"] = {"path": prefix, "folder": str(target.absolute())}
     with tempfile.TemporaryDirectory(prefix="faasctl-test-") as name:
         sandbox = Path(name)
         (sandbox / "function.zip").write_bytes(package.data)
@@ -115,6 +121,7 @@ def run(
             [sys.executable, "-m", "faasctl.functions.door"], cwd=sandbox, capture_output=True, env=dict(os.environ)
         )
         record = _record(sandbox / "result.json", done.stderr)
+        stdout, stderr = _text(sandbox / "stdout"), _text(sandbox / "stderr")
     return Outcome(
         exit=record["exit"],
         reason=record.get("reason"),
@@ -122,8 +129,8 @@ def run(
         outputs=tuple(
             {**each, "file": str(target / each["path"].removeprefix(prefix))} for each in record.get("outputs", ())
         ),
-        stdout=_text(target / "_faas/stdout"),
-        stderr=_text(target / "_faas/stderr"),
+        stdout=stdout,
+        stderr=stderr,
     )
 
 

@@ -5,7 +5,6 @@ Every record is accounted for: filtered with a reason, a duplicate within the ba
 
 from __future__ import annotations
 
-import sys
 from collections import Counter
 from collections.abc import Callable, Mapping
 
@@ -68,24 +67,28 @@ def run(
             events = {}
     for message, event in events.values():
         matches = match(event, snapshot, platform_identities)
-        if message.only is not None:
-            gone = [name for name in message.only if name not in snapshot.functions]
-            matches = {name: captures for name, captures in matches.items() if name in message.only}
-            for name in gone:
-                print(f"{message.origin}: {name} is registered no more", file=sys.stderr)
-        wanted = {name: captures for name, captures in matches.items() if snapshot.functions[name].paused != "drop"}
-        if not wanted:
+        if message.only is None:
+            wanted = {name: captures for name, captures in matches.items() if snapshot.functions[name].paused != "drop"}
+            unwanted = {}
+        else:
+            wanted = {name: captures for name, captures in matches.items() if name in message.only}
+            wanted = {name: captures for name, captures in wanted.items() if snapshot.functions[name].paused != "drop"}
+            unwanted = {name: _unwanted(name, snapshot, matches) for name in message.only if name not in wanted}
+        if not wanted and not unwanted:
             filtered["paused" if matches else "no_match"] += 1
             continue
         report["matched"] += 1
+        report["items"] += len(wanted) + len(unwanted)
         for name, captures in wanted.items():
             item = Item(origin=message.origin, event=event, function=name, captures=captures, attempt=message.attempt)
-            report["items"] += 1
             if snapshot.functions[name].paused:
                 failed.append(failure(item, "filter", PAUSED))
                 continue
             functions[name] = snapshot.functions[name]
             items.append(item)
+        for name, why in unwanted.items():
+            item = Item(origin=message.origin, event=event, function=name, attempt=message.attempt)
+            failed.append(failure(item, "filter", why))
     return Batch(
         schema=SCHEMA,
         deadline=delivery.deadline,
@@ -100,6 +103,15 @@ def run(
             failed=tuple(failed),
         ),
     )
+
+
+def _unwanted(name: str, snapshot: Snapshot, matches: Mapping[str, object]) -> ItemError:
+    """Why a function does not get an event that waited for it: it is never dropped without a word."""
+    if name not in snapshot.functions:
+        return ItemError(f"{name} is registered no more", code="gone")
+    if name not in matches:
+        return ItemError(f"{name} does not want the event any more", code="unwanted")
+    return ItemError(f"{name} is paused, and its events are dropped", code="dropped")
 
 
 def decode(message: Message, topics: Mapping[str, Topic]) -> Event | Filtered:

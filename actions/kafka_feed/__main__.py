@@ -1,5 +1,6 @@
 """The feed action: OpenWhisk's lifecycle of a trigger that Kafka feeds. It only writes the registration down."""
 
+import contextlib
 import os
 from functools import cache
 from typing import Any
@@ -11,24 +12,32 @@ from eventflow.clients.pem import pem_file
 from eventflow.errors import FaasError
 from eventflow.seal import key_from_text
 from eventflow.settings import adopt, setting
-from faasfeeds.kafka import registration
+from faasfeeds.kafka import lifecycle
+from faasfeeds.kafka.cluster import Cluster, Security
 from faasfeeds.kafka.directory import DirectoryRegistrations
+from faasfeeds.kafka.lifecycle import Site
+from faasfeeds.kafka.registration import Registrations
+from faasfeeds.kafka.topic import TopicRegistrations
 
 
 class Place(msgspec.Struct, frozen=True):
-    """Where registrations are."""
+    """Where registrations are: a topic or a directory."""
 
+    topic: str | None = None
     directory: str | None = None
 
 
 class FeedSettings(msgspec.Struct, frozen=True):
-    """What comes from the environment only, and no caller can choose."""
+    """What comes from the environment only, and no caller can choose. CAs are PEM text."""
 
     registrations: Place
+    bootstrap_servers: tuple[str, ...]
     topics: tuple[str, ...]
     apihost: str
     seal_key: str
     ca: str | None = None
+    api_version: tuple[int, ...] | None = None
+    security: Security = Security()
 
 
 @cache
@@ -49,17 +58,29 @@ def may_read(trigger: str, auth: str) -> bool:
     return True
 
 
+def registrations() -> Registrations:
+    """The store; a topic's connection does not outlive the call, since a warm container may be frozen for hours."""
+    given = settings()
+    if given.registrations.directory is not None:
+        return DirectoryRegistrations(given.registrations.directory)
+    security = given.security
+    if security.ca is not None:
+        security = msgspec.structs.replace(security, ca=pem_file(security.ca))
+    cluster = Cluster(bootstrap_servers=given.bootstrap_servers, api_version=given.api_version, security=security)
+    return TopicRegistrations(cluster, given.registrations.topic or "")
+
+
 def main(args: dict[str, Any]) -> dict[str, Any]:
     """Called by OpenWhisk with a lifecycle event; errors are returned as text, as feeds do."""
     args = adopt(args)
     try:
-        return registration.handle(
-            args,
-            store=DirectoryRegistrations(settings().registrations.directory or "registrations"),
-            allowed_topics=settings().topics,
+        site = Site(
+            topics=settings().topics,
+            brokers=settings().bootstrap_servers,
             namespace=os.environ["__OW_NAMESPACE"],
-            may_read=may_read,
             seal_key=key_from_text(settings().seal_key),
         )
+        with contextlib.closing(registrations()) as store:
+            return lifecycle.handle(args, store=store, site=site, may_read=may_read)
     except FaasError as error:
         return {"error": f"{error} ({error.hint})" if error.hint else str(error)}

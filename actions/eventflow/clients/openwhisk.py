@@ -157,6 +157,17 @@ class OpenWhisk:
             raise self._refusal(response, answer, where)
         return str(answer["activationId"])
 
+    def start(self, action: str, payload: bytes) -> str:
+        """Invoke an action without waiting; ``action`` is its whole name (``namespace/package/name``). Returns the
+        activation id."""
+        namespace, _, name = action.strip("/").partition("/")
+        path = f"/api/v1/namespaces/{quote(namespace)}/actions/{quote(name, safe='/')}"
+        response = self._send("POST", path, {}, payload)
+        answer = _decode(response, f"action {action}")
+        if response.status_code != 202:
+            raise self._refusal(response, answer, f"action {action}")
+        return str(answer["activationId"])
+
     def own_namespace(self) -> str:
         """The namespace that the key belongs to."""
         return str(self._call("GET", "/api/v1/namespaces", {})[0])

@@ -60,7 +60,7 @@ def render(environment: Environment, zip_of: Callable[[str], str], *, standing: 
             zip=zip_of,
             pem=_pem,
             topics={name: msgspec.to_builtins(topic) for name, topic in environment.kafka.topics.items()},
-            identities=_identities(environment),
+            identities=identities(environment),
             storages=lambda credentials: [_storage(storage, credentials) for storage in environment.storages],
             policies=[policy.encode(one) for _, one in sorted(policies_of(environment).items())],
             pool=_pool(environment),
@@ -171,7 +171,7 @@ def _client(access: OAuth) -> dict[str, Any]:
     return {**msgspec.structs.asdict(access), "ca": _pem(access.ca)}
 
 
-def _identities(environment: Environment) -> list[str]:
+def identities(environment: Environment) -> list[str]:
     """The storage users that the platform's own jobs write as: their files fire only chained functions."""
     users = {c.basic.username for s in environment.storages for c in s.credentials.values() if c.basic}
     return sorted(users.union(*(storage.identities for storage in environment.storages)))

@@ -73,6 +73,7 @@ class Kafka(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     security: KafkaSecurity = KafkaSecurity()
     outcomes: str = "faas.outcomes"
     dead_letters: str = "faas.dead-letters"
+    parked: str = "faas.parked"
 
 
 class Basic(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -1,121 +1,254 @@
-"""Firing a trigger with a batch, and following it until its report is there.
-
-OpenWhisk answers a fire with 202 before any rule ran. A throttled rule, a missing action or a failed sequence shows
-only in the trigger activation's logs, and in the activations that they name: so each batch is followed to its end.
-"""
+"""One batch on its way: deliver it, follow it, judge it, write down what became final. Runs in threads of its own."""
 
 from __future__ import annotations
 
+import logging
+import threading
+import time
 from collections.abc import Callable, Sequence
-from typing import Any
+from concurrent.futures import Executor
+from functools import partial
+from queue import SimpleQueue
+from typing import Literal
 
 import msgspec
 
-from eventflow.batch import SCHEMA, Delivery, Message, Report
-from eventflow.clients.openwhisk import OpenWhisk, OpenWhiskError, Throttled, Unavailable
-from eventflow.errors import FaasError
+from eventflow.batch import SCHEMA, Delivery, Failure
+from eventflow.clients.openwhisk import OpenWhisk
+from faasfeeds import outcomes
+from faasfeeds.kafka import letters, settlement
+from faasfeeds.kafka.flight import Entry, Leg
+from faasfeeds.kafka.following import Away, BatchFailed, Busy, Follower, Outage, RuleGone, Started, Vanished
+from faasfeeds.kafka.journal import Journal, NotWritten
+from faasfeeds.kafka.memory import Memory
+from faasfeeds.kafka.settlement import Limits, UnfitReport, Verdict
 
-FIRST_LOOK = 0.004
-LONGEST_LOOK = 0.25
-"""Seconds between two looks at an activation: short at first, since a warm sequence takes some 20 ms."""
+log = logging.getLogger(__name__)
 
-GRACE = 10.0
-"""Seconds after a batch's deadline at which it is lost for certain: no step submits after the deadline."""
+MOST_VANISHED = 3
+"""How often a batch's activation may fail to appear before that is held against the batch."""
 
+REWRITE_S = 1.0
 
-class Outage(FaasError):
-    """The batch was not delivered, and not through any fault of its own: it waits and no attempt is counted."""
-
-
-class BatchFailed(FaasError):
-    """The batch was delivered and came to nothing; what it holds may be the reason."""
-
-
-class Delivered(msgspec.Struct, frozen=True):
-    """A batch's report, and the sequence's activation that it comes from."""
-
-    report: Report
-    activation: str
+Mood = Literal["passed", "failed", "throttled", "away", ""]
+"""What a landing says about OpenWhisk."""
 
 
-def deliver(
-    openwhisk: OpenWhisk,
-    trigger: str,
-    messages: Sequence[Message],
-    *,
-    patience: float,
-    now: Callable[[], float],
-    sleep: Callable[[float], object],
-) -> Delivered:
-    """Fire ``trigger`` with ``messages`` and wait for the report, at most ``patience`` seconds and the grace.
+class Spread(msgspec.Struct, frozen=True):
+    """A fired trigger started several rules: each entry now has ``more`` legs, which land by themselves."""
 
-    Raises `Outage` (OpenWhisk is away or throttles, no rule is active) and `BatchFailed`.
+    entries: tuple[Entry, ...]
+    more: int
+
+
+class Landed(msgspec.Struct, frozen=True, kw_only=True):
+    """A batch is back: verdicts in groups that stay together, or ``back`` when it was never delivered."""
+
+    mood: Mood
+    groups: tuple[tuple[Verdict, ...], ...] = ()
+    back: tuple[Leg, ...] = ()
+    why: str = ""
+
+
+class Deliveries:
+    """Delivers the batches of one trigger; what happens comes out of ``landings``.
+
+    ``connect`` makes a client with the key of the trigger's owner, one for each thread. ``passed_at`` is when a batch
+    came through last (monotonic seconds).
     """
-    end = now() + patience
-    delivery = Delivery(schema=SCHEMA, deadline=int(end * 1000), messages=tuple(messages))
-    try:
-        fired = openwhisk.fire(trigger, msgspec.json.encode(delivery))
-    except (Throttled, Unavailable) as error:
-        raise Outage(str(error)) from None
-    except OpenWhiskError as error:
-        if error.status in (401, 403, 404):  # the trigger is gone or the key was changed: a person must act
-            raise Outage(str(error), hint=error.hint) from None
-        raise BatchFailed(str(error)) from None
-    if fired is None:
-        raise Outage(f"trigger {trigger} has no active rule", hint="run: faasctl deploy")
-    wait = _Waiting(openwhisk, end + GRACE, now, sleep)
-    sequence = _rule_activation(wait.for_activation(fired, with_logs=True))
-    return Delivered(report=_report(wait.for_activation(sequence)), activation=sequence)
-
-
-class _Waiting:
-    """Looks at an activation again and again, less and less often, until it is there or time is over."""
 
     def __init__(
-        self, openwhisk: OpenWhisk, end: float, now: Callable[[], float], sleep: Callable[[float], object]
+        self,
+        trigger: str,
+        connect: Callable[[], OpenWhisk],
+        threads: Executor,
+        *,
+        journal: Journal,
+        memory: Memory,
+        limits: Limits,
+        deadline_s: float,
     ) -> None:
-        self._openwhisk = openwhisk
-        self._end = end
-        self._now = now
-        self._sleep = sleep
+        self._trigger = trigger
+        self._connect = connect
+        self._threads = threads
+        self._journal = journal
+        self._memory = memory
+        self._limits = limits
+        self._deadline_s = deadline_s
+        self._local = threading.local()
+        self._abandoned = threading.Event()
+        self.passed_at = 0.0
+        self.landings: SimpleQueue[Spread | Landed] = SimpleQueue()
 
-    def for_activation(self, activation_id: str, *, with_logs: bool = False) -> dict[str, Any]:
-        pause = FIRST_LOOK
-        while True:
+    def deliver(self, legs: Sequence[Leg]) -> None:
+        """Send a batch on its way; all its legs have the same rule, or none."""
+        self._threads.submit(self._safely, legs, lambda: self._deliver(legs))
+
+    def record(self, verdicts: Sequence[Verdict]) -> None:
+        """Write down what needs no delivery."""
+        legs = [verdict.leg for verdict in verdicts]
+        self._threads.submit(self._safely, legs, lambda: self._write([verdicts], "", ""))
+
+    def abandon(self) -> None:
+        """Write no more: what was not written is delivered again by whoever comes next."""
+        self._abandoned.set()
+
+    def _safely(self, legs: Sequence[Leg], step: Callable[[], None]) -> None:
+        try:
+            step()
+        except Exception:  # a bug: the batch must come back all the same, or its records were never committed
+            log.exception("%s: a batch of %d could not be handled", self._trigger, len(legs))
+            self.landings.put(Landed(mood="away", back=tuple(legs), why="an error of the feed's own"))
+
+    @property
+    def _follower(self) -> Follower:
+        if not hasattr(self._local, "follower"):
+            self._local.follower = Follower(self._connect(), self._trigger)
+        follower: Follower = self._local.follower
+        return follower
+
+    def _deliver(self, legs: Sequence[Leg]) -> None:
+        rule = legs[0].rule
+        delivery = Delivery(
+            schema=SCHEMA,
+            deadline=int((time.time() + self._deadline_s) * 1000),
+            messages=tuple(leg.message for leg in legs),
+        )
+        try:
+            started = self._follower.fire(delivery) if rule is None else [self._follower.invoke(rule, delivery)]
+        except (Busy, Away) as error:
+            mood: Mood = "throttled" if isinstance(error, Busy) else "away"
+            self.landings.put(Landed(mood=mood, back=tuple(legs), why=str(error)))
+        except Outage as error:
+            if rule is None:
+                self.landings.put(Landed(mood="away", back=tuple(legs), why=str(error)))
+            else:
+                self._wait(legs, str(error), "")
+        except RuleGone as error:
+            failure = _failure("rule_gone", str(error), retryable=False)
+            verdicts = [settlement.refused(leg, _at(failure, leg), self._limits, time.time()) for leg in legs]
+            self._write([verdicts], "", "")
+        except BatchFailed as error:
+            self._failed(legs, str(error), "")
+        except Vanished as error:
+            self._vanished(legs, str(error))
+        else:
+            self._spread(legs, started, delivery)
+
+    def _spread(self, legs: Sequence[Leg], started: Sequence[Started], delivery: Delivery) -> None:
+        """Follow each rule by itself, so that one rule's trouble neither delays nor repeats another."""
+        ways = [([msgspec.structs.replace(leg, rule=one.rule) for leg in legs], one) for one in started]
+        if len(ways) > 1:
+            self.landings.put(Spread(tuple(leg.entry for leg in legs), len(ways) - 1))
+            for way, one in ways[1:]:
+                self._threads.submit(self._safely, way, partial(self._follow, way, one, delivery))
+        self._follow(*ways[0], delivery)
+
+    def _follow(self, legs: Sequence[Leg], started: Started, delivery: Delivery) -> None:
+        if not started.activation:
+            self._wait(legs, f"rule {started.rule.name}: {started.why}", "throttled" if started.throttled else "")
+            return
+        try:
+            report = self._follower.report(started.activation, delivery)
+            if report is None:
+                verdicts = [settlement.accepted(leg) for leg in legs]
+            else:
+                verdicts = settlement.judge(legs, report, self._limits, time.time())
+        except (BatchFailed, UnfitReport) as error:
+            self._failed(legs, str(error), started.activation)
+        except Vanished as error:
+            self._vanished(legs, str(error))
+        else:
+            self._write([verdicts], started.activation, "passed")
+
+    def _wait(self, legs: Sequence[Leg], why: str, mood: Mood) -> None:
+        failure = _failure("unavailable", why, retryable=True)
+        verdicts = [settlement.wait(leg, _at(failure, leg), self._limits, time.time()) for leg in legs]
+        self._write([verdicts], "", mood, why)
+
+    def _vanished(self, legs: Sequence[Leg], why: str) -> None:
+        if all(leg.tries >= MOST_VANISHED for leg in legs):
+            self._failed(legs, why, "")
+        else:
+            self._wait(legs, why, "")
+
+    def _failed(self, legs: Sequence[Leg], why: str, activation: str) -> None:
+        """A batch of many that came to nothing is cut in half, until the one that spoils it stands alone.
+
+        Alone it uses up its attempts, unless nothing else came through since it failed first: then the pipeline is
+        at fault, and it waits.
+        """
+        now = time.monotonic()
+        for leg in legs:
+            leg.entry.failed_at = leg.entry.failed_at or now
+        if len(legs) > 1:
+            half = len(legs) // 2
+            groups = [[Verdict(leg=leg, again=leg) for leg in part] for part in (legs[:half], legs[half:])]
+            self._write(groups, activation, "failed", why)
+            return
+        (leg,) = legs
+        failure = _at(_failure("sequence_failed", why, retryable=True), leg)
+        judged = settlement.refused if self.passed_at > (leg.entry.failed_at or now) else settlement.wait
+        self._write([[judged(leg, failure, self._limits, time.time())]], activation, "failed", why)
+
+    def _write(self, groups: Sequence[Sequence[Verdict]], activation: str, mood: Mood, why: str = "") -> None:
+        """Write outcomes and letters, for as long as it takes, and land."""
+        written: list[outcomes.Outcome] = []
+        dead: list[letters.Letter] = []
+        parked: list[letters.Letter] = []
+        now = time.time()
+        for verdict in (verdict for group in groups for verdict in group):
+            leg = verdict.leg
+            rule = leg.rule.name if leg.rule is not None else None
+            for done in verdict.done:
+                written.append(
+                    outcomes.of_done(
+                        done, leg.message, trigger=self._trigger, rule=rule, activation=activation, now=now
+                    )
+                )
+            for failures, word, several in (
+                (verdict.dead, "dead-lettered", dead),
+                (verdict.parked, "parked", parked),
+            ):
+                for failure in failures:
+                    written.append(
+                        outcomes.of_failure(
+                            failure,
+                            leg.message,
+                            word,  # type: ignore[arg-type]  # mypy widens the literals of the loop's tuple
+                            trigger=self._trigger,
+                            rule=rule,
+                            activation=activation,
+                            now=now,
+                        )
+                    )
+                    several.append(
+                        letters.letter(
+                            leg.message,
+                            failure,
+                            trigger=self._trigger,
+                            rule=leg.rule,
+                            functions=(failure.function,) if failure.function else (),
+                            times=leg.entry.times + 1 if word == "parked" else 0,
+                        )
+                    )
+        while written and not self._abandoned.is_set():
             try:
-                record = self._openwhisk.activation(activation_id)
-            except (Throttled, Unavailable):
-                record = None  # the batch is on its way; an outage now does not undo that
-            if record is not None and (record.get("logs") or not with_logs):
-                return record
-            if self._now() > self._end:
-                raise BatchFailed(f"activation {activation_id} did not appear before the deadline")
-            self._sleep(pause)
-            pause = min(pause * 1.5, LONGEST_LOOK)
+                self._journal.write(written, dead=dead, parked=parked)
+                break
+            except NotWritten as error:
+                log.warning("%s: outcomes wait: %s", self._trigger, error)
+                self._abandoned.wait(REWRITE_S)
+        else:
+            if written:
+                return
+        self._memory.add(written)
+        self.landings.put(Landed(mood=mood, groups=tuple(map(tuple, groups)), why=why))
 
 
-def _rule_activation(trigger_activation: dict[str, Any]) -> str:
-    """The activation that the trigger's rule started; a trigger activation's logs are JSON, one line per rule."""
-    problems: list[str] = []
-    for line in trigger_activation["logs"]:
-        entry = msgspec.json.decode(line)
-        if entry.get("success") and entry.get("activationId"):
-            return str(entry["activationId"])
-        problems.append(str(entry.get("error", entry)))
-    why = "; ".join(problems) or "no rule ran"
-    raise Outage(f"no rule could start its action: {why}", hint="see the trigger activation's logs")
+def _failure(code: str, why: str, *, retryable: bool) -> dict[str, object]:
+    return {"stage": "filter", "code": code, "message": why[:500], "retryable": retryable}
 
 
-def _report(activation: dict[str, Any]) -> Report:
-    response = activation.get("response", {})
-    result = response.get("result")
-    if not response.get("success"):
-        error = result.get("error") if isinstance(result, dict) else result
-        raise BatchFailed(f"the sequence ended in {response.get('status')}: {str(error)[:300]}")
-    try:
-        report = msgspec.convert(result["report"], Report)
-    except (KeyError, TypeError, msgspec.ValidationError) as error:
-        raise BatchFailed(f"the sequence's result holds no report: {error}") from None
-    if (imbalance := report.imbalance()) != (0, 0):
-        raise BatchFailed(f"the report does not add up: {imbalance[0]} records and {imbalance[1]} items are missing")
-    return report
+def _at(failure: dict[str, object], leg: Leg) -> Failure:
+    return msgspec.convert({**failure, "origin": msgspec.to_builtins(leg.message.origin)}, Failure)

@@ -49,5 +49,8 @@ class DirectoryRegistrations:
                 continue
         return found
 
+    def close(self) -> None:
+        """There is nothing to let go of."""
+
     def _file(self, trigger: str) -> Path:
         return self._folder / f"{hashlib.sha256(trigger.encode()).hexdigest()[:32]}.json"

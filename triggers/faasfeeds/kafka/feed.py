@@ -1,221 +1,258 @@
-"""One trigger's feed: read, deliver, follow, settle, write the outcomes, and only then commit.
-
-The consumer is always polled, also while a batch is under way, since a member that does not poll stops the whole
-group; back-pressure is `pause`.
-"""
+"""One trigger's feed: read, sift, deliver, follow, settle, write the outcomes, and only then commit."""
 
 from __future__ import annotations
 
-import heapq
-import itertools
 import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from datetime import UTC, datetime
-from queue import SimpleQueue
-from typing import Any
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
-from kafka.consumer.subscription_state import ConsumerRebalanceListener
-from kafka.structs import OffsetAndMetadata, TopicPartition
+from kafka import TopicPartition
 
-from eventflow.batch import Message, Report
+from eventflow.batch import Failure
 from eventflow.clients.openwhisk import OpenWhisk
-from eventflow.errors import FaasError
 from faasfeeds.kafka.cluster import Cluster
-from faasfeeds.kafka.delivery import BatchFailed, Delivered, Outage, deliver
-from faasfeeds.kafka.outcomes import NotWritten, Outcomes
-from faasfeeds.kafka.progress import Progress
-from faasfeeds.kafka.records import batches, message
+from faasfeeds.kafka.delivery import Deliveries, Landed, Spread
+from faasfeeds.kafka.entrance import Entrance
+from faasfeeds.kafka.flight import Entry, Leg
+from faasfeeds.kafka.following import Follower
+from faasfeeds.kafka.intake import Intake
+from faasfeeds.kafka.journal import Journal
+from faasfeeds.kafka.line import Line
+from faasfeeds.kafka.memory import Memory
+from faasfeeds.kafka.pace import MOST_FLIGHTS, Pace
+from faasfeeds.kafka.probe import probe
+from faasfeeds.kafka.records import ConsumerRecord
 from faasfeeds.kafka.registration import Registration
-from faasfeeds.kafka.settlement import Verdict, settle, settle_failed
+from faasfeeds.kafka.settlement import Limits, Verdict, refused
+from faasfeeds.kafka.sieve import RegistryAway, Sieve
 
 log = logging.getLogger(__name__)
 
-IDLE_POLL_MS = 500
+IDLE_POLL_MS = 100
 BUSY_POLL_MS = 5
-PATIENCE_S = 120.0
-"""Seconds that a batch may take before it is lost for certain (and the grace)."""
+DRAIN_S = 30.0
+"""Seconds that batches under way are waited for at the end; what is not settled then is delivered again."""
 
-COMMIT_TIMEOUT_MS = 5000
-MOST_WAITING = 20_000
-"""Records that are read but not settled; beyond, the feed reads no more until some are."""
+REGISTRY_S = 1.0
+"""Seconds between two attempts to read a registry that is away."""
 
 
 class TriggerFeed:
-    """Feeds one trigger until it is told to stop. One batch is in flight at a time."""
+    """Feeds one trigger until it is told to stop.
 
-    def __init__(self, registration: Registration, cluster: Cluster, openwhisk: OpenWhisk, outcomes: Outcomes) -> None:
-        self.registration = registration
+    ``connect`` makes a client with the key of the trigger's owner; ``parked`` is the topic of parked items.
+    """
+
+    def __init__(
+        self,
+        registration: Registration,
+        cluster: Cluster,
+        *,
+        connect: Callable[[], OpenWhisk],
+        sieve: Sieve,
+        journal: Journal,
+        memory: Memory,
+        parked: str,
+    ) -> None:
+        self._trigger = registration.trigger
+        self._settings = registration.settings
+        self._limits = Limits(self._settings.max_attempts, self._settings.max_age_s)
         self._cluster = cluster
-        self._openwhisk = openwhisk
-        self._outcomes = outcomes
-        self._progress = Progress()
-        self._ready: deque[list[Message]] = deque()
-        self._later: list[tuple[float, int, list[Message]]] = []
-        self._ticket = itertools.count()
-        self._outages = 0
+        self._connect = connect
+        self._sieve = sieve
+        self._memory = memory
+        self._parked = parked
+        self._pace = Pace(self._settings.batch_records)
+        self._line = Line()
+        self._entrance = Entrance(
+            self._trigger,
+            sieve,
+            memory,
+            park_s=self._settings.park_s,
+            line_up=lambda leg: self._line.add(leg, time.monotonic()),
+            bury=self._bury,
+        )
+        self._threads = ThreadPoolExecutor(4 * MOST_FLIGHTS, thread_name_prefix=self._trigger)
+        self._deliveries = Deliveries(
+            self._trigger,
+            connect,
+            self._threads,
+            journal=journal,
+            memory=memory,
+            limits=self._limits,
+            deadline_s=self._settings.deadline_s,
+        )
         self._stop = threading.Event()
-        self._lost: SimpleQueue[tuple[str, int]] = SimpleQueue()
-        self._trigger = registration.trigger.rpartition("/")[2]
+        self._flying = 0
+        self._dead: list[Verdict] = []
+        self._registry_at = 0.0
+        self._trouble = False
 
     def stop(self) -> None:
-        """Ask the feed to end: the batch under way is settled first."""
+        """Ask the feed to end: the batches under way are settled first."""
         self._stop.set()
 
-    @property
-    def stopped(self) -> bool:
-        """Whether it was told to end."""
-        return self._stop.is_set()
-
     def run(self) -> None:
-        """Feed until `stop`; a broker that goes away is waited for."""
-        consumer = self._cluster.consumer(self.registration.trigger)
+        """Feed until `stop`; brokers and OpenWhisk that go away are waited for. Raises `probe.NotStored`. Runs once."""
+        probe(Follower(self._connect(), self._trigger), self._trigger, self._stop)
+        while not self._memory.is_whole and not self._stop.is_set():
+            self._stop.wait(0.02)
+        if self._stop.is_set():
+            return
+        intake = Intake(
+            self._cluster, self._trigger, [*self._settings.topics, self._parked], start=self._settings.start
+        )
         try:
-            consumer.subscribe(list(self.registration.settings.topics), listener=_Listener(self._lost))
-            with ThreadPoolExecutor(1, thread_name_prefix="deliver") as pool:
-                self._loop(consumer, pool)
+            while not self._stop.is_set():
+                self._step(intake)
+            self._drain(intake)
         finally:
-            self._outcomes.close()
-            consumer.close(timeout_ms=2000)
+            self._deliveries.abandon()
+            intake.close()
+            self._threads.shutdown(wait=False, cancel_futures=True)
 
-    def _loop(self, consumer: Any, pool: ThreadPoolExecutor) -> None:
-        under_way: tuple[list[Message], Future[Delivered]] | None = None
-        while under_way is not None or not self._stop.is_set():
-            self._read(consumer, busy=under_way is not None)
-            if under_way is not None and under_way[1].done():
-                self._finish(*under_way)
-                self._commit(consumer)
-                under_way = None
-            if under_way is None and not self._stop.is_set() and (batch := self._next()):
-                under_way = batch, pool.submit(self._deliver, batch)
+    def _step(self, intake: Intake) -> None:
+        room = self._entrance.has_room
+        busy = self._flying or not room or self._line.is_due(time.monotonic())
+        intake.poll(BUSY_POLL_MS if busy else IDLE_POLL_MS, closed=not room)
+        self._land()
+        self._sift(intake)
+        self._launch()
+        intake.commit()
 
-    def _read(self, consumer: Any, *, busy: bool) -> None:
-        full = self._progress.in_flight() >= MOST_WAITING or self._stop.is_set()
-        partitions = consumer.assignment()
-        if full:
-            consumer.pause(*partitions)
-        elif consumer.paused():
-            consumer.resume(*partitions)
-        wait = BUSY_POLL_MS if busy or self._ready or self._due() else IDLE_POLL_MS
+    def _drain(self, intake: Intake) -> None:
+        end = time.monotonic() + DRAIN_S
+        while self._flying and time.monotonic() < end:
+            intake.poll(BUSY_POLL_MS, closed=True)
+            self._land()
+        intake.commit(now=True)
+
+    def _sift(self, intake: Intake) -> None:
+        """Decide what every record in line is, as far as there is room and the registry of functions is known."""
+        for partition, inbox in intake.inboxes.items():
+            if inbox:
+                lane = intake.lanes[partition]
+                if partition.topic == self._parked:
+                    while inbox and self._entrance.has_room and self._entrance.readmit(lane, inbox[0]):
+                        inbox.popleft()
+                elif self._registry_known(inbox):
+                    while inbox and self._entrance.has_room:
+                        record = inbox.popleft()
+                        if record.offset != lane.expected:
+                            self._gap(intake, partition, record)
+                        self._entrance.admit(lane, record)
+        if self._dead:
+            self._flying += 1
+            self._deliveries.record(self._dead)
+            self._dead = []
+
+    def _registry_known(self, inbox: deque[ConsumerRecord]) -> bool:
+        """Whether the registry is known as of the newest of these records."""
+        if time.monotonic() < self._registry_at:
+            return False
         try:
-            polled = consumer.poll(timeout_ms=wait)
-        except Exception as error:  # a broker that went away; kafka-python reconnects by itself
-            log.warning("%s: poll failed: %s", self.registration.trigger, error)
-            self._stop.wait(1.0)
-            return
-        self._forget_lost()
-        messages = [message(record) for records in polled.values() for record in records]
-        for one in messages:
-            self._progress.received(one.origin)
-        settings = self.registration.settings
-        self._ready.extend(batches(messages, records=settings.batch_records, size=settings.batch_bytes))
+            self._sieve.refresh(max(record.timestamp for record in inbox))
+        except RegistryAway as error:
+            self._registry_at = time.monotonic() + REGISTRY_S
+            self._say(str(error))
+            return False
+        return True
 
-    def _due(self) -> bool:
-        return bool(self._later) and self._later[0][0] <= time.monotonic()
+    def _gap(self, intake: Intake, partition: TopicPartition, record: ConsumerRecord) -> None:
+        lost = intake.lanes[partition].gap(record.offset, intake.first_offset(partition))
+        if lost:
+            log.error("%s: LOST %d records of %s before offset %d", self._trigger, lost, partition, record.offset)
 
-    def _next(self) -> list[Message] | None:
-        """What waited longest for another try, else what was read first."""
-        if self._due():
-            return heapq.heappop(self._later)[2]
-        return self._ready.popleft() if self._ready else None
+    def _bury(self, entry: Entry, failure: Failure) -> None:
+        leg = Leg(entry=entry, message=entry.message)
+        self._dead.append(refused(leg, failure, self._limits, time.time()))
 
-    def _deliver(self, batch: Sequence[Message]) -> Delivered:
-        return deliver(self._openwhisk, self._trigger, batch, patience=PATIENCE_S, now=time.time, sleep=self._stop.wait)
-
-    def _finish(self, batch: list[Message], future: Future[Delivered]) -> None:
-        attempts = self.registration.settings.max_attempts
-        activation = ""
-        report = Report()
-        try:
-            delivered = future.result()
-            report, activation = delivered.report, delivered.activation
-            self._outages = 0
-            groups = [settle(batch, report, max_attempts=attempts)]
-        except Outage as error:
-            self._wait(batch, error)
-            return
-        except BatchFailed as error:
-            log.warning("%s: a batch of %d failed: %s", self.registration.trigger, len(batch), error)
-            groups = settle_failed(batch, str(error), max_attempts=attempts)
-        verdicts = [verdict for group in groups for verdict in group]
-        try:
-            self._outcomes.write(
-                report.done,
-                [(verdict.message, failure) for verdict in verdicts for failure in verdict.dead],
-                activation=activation,
-                at=datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+    def _launch(self) -> None:
+        now = time.monotonic()
+        settings = self._settings
+        while self._flying < self._pace.flights and self._pace.may_fire(now):
+            batch = self._line.next(
+                now, records=self._pace.records, size=settings.batch_bytes, linger=settings.linger_ms / 1000
             )
-        except NotWritten as error:
-            # delivered again as it was: the jobs are there by now and come back as duplicates
-            self._wait(batch, error)
-            return
-        for group in groups:
-            self._schedule(group)
+            if not batch:
+                return
+            if ours := self._ours(batch):
+                self._flying += 1
+                self._pace.fired(now)
+                self._deliveries.deliver(ours)
 
-    def _schedule(self, verdicts: Sequence[Verdict]) -> None:
-        again: dict[float, list[Message]] = {}
-        for verdict in verdicts:
-            if verdict.again is None:
-                self._progress.settled(verdict.message.origin)
-            else:
-                again.setdefault(verdict.delay, []).append(verdict.again)
-        for delay, messages in again.items():
-            self._push(delay, messages)
+    def _ours(self, legs: Sequence[Leg]) -> list[Leg]:
+        """The legs of partitions that are still this consumer's; what others took over is theirs to deliver."""
+        for leg in legs:
+            if not leg.entry.lane.is_ours and leg.entry.pending:
+                self._entrance.forget(leg.entry)
+        return [leg for leg in legs if leg.entry.pending]
 
-    def _wait(self, batch: list[Message], error: FaasError) -> None:
-        delay = min(30.0, 0.25 * 2.0**self._outages)
-        self._outages += 1
-        log.warning("%s: waiting %.1f s: %s", self.registration.trigger, delay, error)
-        self._push(delay, batch)
+    def _land(self) -> None:
+        landings = self._deliveries.landings
+        while not landings.empty():
+            landing = landings.get()
+            if isinstance(landing, Spread):
+                self._flying += landing.more
+                for entry in landing.entries:
+                    entry.pending += landing.more if entry.pending else 0
+                continue
+            self._flying -= 1
+            hold = self._take_note(landing)
+            if landing.back:
+                self._put_back(landing.back, hold)
+            for group in landing.groups:
+                self._settle(group)
 
-    def _push(self, delay: float, messages: list[Message]) -> None:
-        heapq.heappush(self._later, (time.monotonic() + delay, next(self._ticket), messages))
+    def _take_note(self, landing: Landed) -> float:
+        """Go faster or slower by what a landing says; the seconds that what comes back has to wait."""
+        now = time.monotonic()
+        if landing.mood == "passed":
+            self._deliveries.passed_at = now
+            self._pace.passed()
+            self._say("")
+        elif landing.mood == "failed":
+            log.warning("%s: a batch failed: %s", self._trigger, landing.why)
+            self._pace.failed()
+        elif landing.mood == "throttled":
+            self._pace.throttled()
+            self._say(landing.why)
+        elif landing.mood == "away":
+            self._say(landing.why)
+            return self._pace.away(now)
+        elif landing.why:
+            log.warning("%s: a batch waits: %s", self._trigger, landing.why)
+        return 0.0
 
-    def _commit(self, consumer: Any) -> None:
-        offsets = self._progress.committable()
-        if not offsets:
-            return
-        wanted = {
-            TopicPartition(*partition): OffsetAndMetadata(offset, "", -1) for partition, offset in offsets.items()
-        }
-        try:
-            consumer.commit(wanted, timeout_ms=COMMIT_TIMEOUT_MS)
-        except Exception as error:  # a rebalance or a broker that went away: committed with the next batch
-            log.warning("%s: commit failed: %s", self.registration.trigger, error)
+    def _put_back(self, legs: Sequence[Leg], hold: float) -> None:
+        if any(leg.entry.failed_at is not None for leg in legs):  # a part of a batch that failed stays by itself
+            self._line.again(legs, time.monotonic() + hold)
         else:
-            self._progress.committed(offsets)
+            self._line.put_back(legs)
 
-    def _forget_lost(self) -> None:
-        """Revoked partitions are read from their last commit, here or elsewhere: what is known of them is void."""
-        lost: set[tuple[str, int]] = set()
-        while not self._lost.empty():
-            lost.add(self._lost.get())
-        if not lost:
-            return
-        for partition in lost:
-            self._progress.forget(partition)
-        keep = [[one for one in batch if (one.topic, one.partition) not in lost] for batch in self._ready]
-        self._ready = deque(batch for batch in keep if batch)
-        self._later = [
-            (due, ticket, rest)
-            for due, ticket, batch in self._later
-            if (rest := [one for one in batch if (one.topic, one.partition) not in lost])
-        ]
-        heapq.heapify(self._later)
+    def _settle(self, verdicts: Sequence[Verdict]) -> None:
+        again: dict[tuple[object, float], list[Leg]] = {}
+        for verdict in verdicts:
+            entry = verdict.leg.entry
+            if not entry.pending:
+                continue
+            entry.add(verdict.counts)
+            if verdict.again is not None:
+                again.setdefault((verdict.again.rule, verdict.delay), []).append(verdict.again)
+                continue
+            entry.pending -= 1
+            if not entry.pending:
+                self._entrance.ended(entry)
+        for (_, delay), legs in again.items():
+            self._line.again(legs, time.monotonic() + delay)
 
-
-class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]
-    """Called on the client's own thread, where nothing may raise or block: it only takes note."""
-
-    def __init__(self, lost: SimpleQueue[tuple[str, int]]) -> None:
-        self._lost = lost
-
-    def on_partitions_revoked(self, revoked: Any) -> None:
-        for partition in revoked:
-            self._lost.put((partition.topic, partition.partition))
-
-    def on_partitions_assigned(self, assigned: Any) -> None:
-        return
+    def _say(self, trouble: str) -> None:
+        """Say once that something is away, and once that it is back."""
+        if trouble and not self._trouble:
+            log.warning("%s: waiting: %s", self._trigger, trouble)
+        elif not trouble and self._trouble:
+            log.info("%s: goes on", self._trigger)
+        self._trouble = bool(trouble)

@@ -6,6 +6,7 @@ import logging
 import threading
 from collections.abc import Callable
 
+from eventflow.errors import FaasError
 from faasfeeds.kafka.feed import TriggerFeed
 from faasfeeds.kafka.registration import Registration, Registrations
 
@@ -24,45 +25,75 @@ class Provider:
     def __init__(self, registrations: Registrations, feed: Callable[[Registration], TriggerFeed]) -> None:
         self._registrations = registrations
         self._feed = feed
-        self._running: dict[str, tuple[Registration, TriggerFeed, threading.Thread]] = {}
+        self._running: dict[str, _Running] = {}
+        self._away = False
 
     def run(self, stop: threading.Event) -> None:
         """Serve until ``stop`` is set, then let every feed settle what it has under way."""
         while not stop.is_set():
             self._reconcile()
             stop.wait(LOOK_S)
-        for _, feed, _ in self._running.values():
-            feed.stop()
-        for _, _, thread in self._running.values():
-            thread.join()
+        for running in self._running.values():
+            running.stop()
+        for running in self._running.values():
+            running.join()
 
     def _reconcile(self) -> None:
-        wanted = {registration.trigger: registration for registration in self._registrations.all()}
-        for trigger, (registration, feed, thread) in list(self._running.items()):
-            if wanted.get(trigger) != registration:
+        try:
+            found = self._registrations.all()
+        except FaasError as error:  # the feeds go on as they are
+            if not self._away:
+                log.warning("the registrations cannot be read: %s", error)
+            self._away = True
+            return
+        self._away = False
+        wanted = {registration.trigger: registration for registration in found if not registration.paused}
+        ending = []
+        for trigger, running in list(self._running.items()):
+            if wanted.get(trigger) != running.registration:
                 log.info("%s: stopping its feed", trigger)
-                feed.stop()
-                thread.join()
-                del self._running[trigger]
+                running.stop()
+                ending.append(self._running.pop(trigger))
+        for running in ending:
+            running.join()
         for trigger, registration in wanted.items():
             if trigger not in self._running:
-                self._start(registration)
+                log.info("%s: feeding from %s", trigger, ", ".join(registration.settings.topics))
+                self._running[trigger] = _Running(registration, self._feed)
 
-    def _start(self, registration: Registration) -> None:
-        log.info("%s: feeding from %s", registration.trigger, ", ".join(registration.settings.topics))
-        feed = self._feed(registration)
 
-        def run() -> None:
-            pause = threading.Event()
-            while True:
-                try:
-                    feed.run()
-                except Exception:  # a feed must never end silently; what it had in flight was not committed
-                    log.exception("%s: its feed failed and starts again", registration.trigger)
-                if feed.stopped:
+class _Running:
+    """A feed in a thread of its own, started again when it ends by an error."""
+
+    def __init__(self, registration: Registration, feed: Callable[[Registration], TriggerFeed]) -> None:
+        self.registration = registration
+        self._make = feed
+        self._feed: TriggerFeed | None = None
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=registration.trigger, daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Ask it to end."""
+        self._stop.set()
+        if self._feed is not None:
+            self._feed.stop()
+
+    def join(self) -> None:
+        """Wait until it has ended."""
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            try:
+                self._feed = self._make(self.registration)
+                if self._stop.is_set():
                     return
-                pause.wait(RESTART_S)
-
-        thread = threading.Thread(target=run, name=registration.trigger, daemon=True)
-        thread.start()
-        self._running[registration.trigger] = (registration, feed, thread)
+                self._feed.run()
+            except FaasError as error:
+                hint = f" ({error.hint})" if error.hint else ""
+                log.error("%s: %s%s", self.registration.trigger, error, hint)
+                self._stop.wait(RESTART_S)
+            except Exception:  # a bug: the feed must never end silently; nothing unsettled was committed
+                log.exception("%s: its feed failed and starts again", self.registration.trigger)
+                self._stop.wait(RESTART_S)

@@ -1,63 +1,184 @@
-"""What becomes of each record after its batch came back: final, again, or dead. Pure decisions."""
+"""What becomes of each leg after its batch came back: final, again, parked, or dead. Pure decisions."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TypeVar
 
 import msgspec
 
-from eventflow.batch import DEFERRED, Failure, Message, Report
+from eventflow.batch import DEFERRED, Done, Failure, Report
+from eventflow.errors import FaasError
+from faasfeeds.kafka.flight import Leg
 
-UNCOUNTED = frozenset({"unavailable", "throttled", "in_progress", "over_limit", "deadline", DEFERRED})
+UNCOUNTED = frozenset({"unavailable", "throttled", "in_progress", "over_limit", "paused", "deadline", DEFERRED})
 """Failures that are an outage or a matter of turn, never the record's own: no attempt is counted for them."""
 
+PARKED_AT_ONCE = frozenset({"over_limit", "paused"})
+PARKED_LATER = frozenset({"unavailable", "throttled"})
+"""Codes of what is parked when it lasts: a storage or a schedd that is away."""
 
-class Verdict(msgspec.Struct, frozen=True):
-    """What happens with one record next: it is delivered ``again``, in ``delay`` seconds; ``dead`` failures are for
-    the dead-letter topic. With neither, the record is final."""
+TRIES_BEFORE_PARKING = 4
+"""About eight seconds: what is back by then is not worth the way through Kafka."""
 
-    message: Message
-    again: Message | None = None
-    delay: float = 0.0
-    dead: tuple[Failure, ...] = ()
-
-
-def settle(messages: Iterable[Message], report: Report, *, max_attempts: int) -> list[Verdict]:
-    """Judge every record of a delivered batch by the batch's report."""
-    failures: dict[tuple[str, int, int], list[Failure]] = {}
-    for failure in report.failed:
-        origin = failure.origin
-        failures.setdefault((origin.topic, origin.partition, origin.offset), []).append(failure)
-    return [
-        _verdict(message, failures.get((message.topic, message.partition, message.offset), []), max_attempts)
-        for message in messages
-    ]
+LONGEST_DELAY_S = 60.0
 
 
-def settle_failed(messages: Sequence[Message], why: str, *, max_attempts: int) -> list[list[Verdict]]:
-    """Judge a batch that came to nothing as a whole, as the batches to deliver next.
+class UnfitReport(FaasError):
+    """A report that does not tell of everything that was delivered."""
 
-    A batch of many is cut in half, until the one record that spoils it stands alone; only alone it uses up attempts.
+
+class Limits(msgspec.Struct, frozen=True):
+    """How long something is tried: attempts of its own, and seconds since it was written."""
+
+    max_attempts: int
+    max_age_s: int
+
+
+class Verdict(msgspec.Struct, frozen=True, kw_only=True):
+    """What happens with one leg next.
+
+    It goes on as ``again`` in ``delay`` seconds; with None it is final. ``done`` and ``dead`` became final now;
+    ``parked`` waits elsewhere. ``counts`` is what all this adds to the books.
     """
-    if len(messages) > 1:
-        half = len(messages) // 2
-        return [[Verdict(message, again=message) for message in part] for part in (messages[:half], messages[half:])]
-    message = messages[0]
-    failure = Failure(origin=message.origin, stage="filter", code="sequence_failed", message=why, retryable=True)
-    return [[_verdict(message, [failure], max_attempts)]]
+
+    leg: Leg
+    again: Leg | None = None
+    delay: float = 0.0
+    done: tuple[Done, ...] = ()
+    dead: tuple[Failure, ...] = ()
+    parked: tuple[Failure, ...] = ()
+    counts: Mapping[str, int] = {}
 
 
-def _verdict(message: Message, failures: list[Failure], max_attempts: int) -> Verdict:
-    exhausted = message.attempt >= max_attempts
-    counted = [failure for failure in failures if failure.retryable and failure.code not in UNCOUNTED]
-    patient = [failure for failure in failures if failure.retryable and failure.code in UNCOUNTED]
-    dead = [failure for failure in failures if not failure.retryable] + (counted if exhausted else [])
-    retry = patient + ([] if exhausted else counted)
-    if not retry:
-        return Verdict(message, dead=tuple(dead))
-    functions = tuple(failure.function for failure in retry if failure.function is not None)
-    attempt = message.attempt + (1 if counted and not exhausted else 0)
-    again = msgspec.structs.replace(message, only=functions or message.only, attempt=attempt)
+def judge(legs: Sequence[Leg], report: Report, limits: Limits, now: float) -> list[Verdict]:
+    """Judge every leg of a delivered batch by the batch's report; raises `UnfitReport` when it leaves one out."""
+    if (missing := report.imbalance()) != (0, 0):
+        raise UnfitReport(f"the report does not add up: {missing[0]} records and {missing[1]} items are missing")
+    if report.received != len(legs):
+        raise UnfitReport(f"the report is of {report.received} records, not of {len(legs)}")
+    done, failed = _by_place(report.done), _by_place(report.failed)
+    reasons = _reasons(report)
+    verdicts = []
+    for leg in legs:
+        place = leg.message.origin
+        mine, failures = done.pop(place, ()), failed.pop(place, ())
+        told = {one.function for one in (*mine, *failures)}
+        if leg.message.only is not None and None not in told and (absent := set(leg.message.only) - told):
+            raise UnfitReport(f"the report leaves out {', '.join(sorted(absent))} for {place}")
+        if mine or failures:
+            verdicts.append(_verdict(leg, mine, failures, limits, now))
+        else:
+            word = next(reasons, None)
+            if word is None:
+                raise UnfitReport(f"the report does not tell of {place}")
+            verdicts.append(Verdict(leg=leg, counts={word: 1}))
+    if done or failed:
+        raise UnfitReport("the report tells of records that were not delivered")
+    return verdicts
+
+
+def accepted(leg: Leg) -> Verdict:
+    """A leg to an action that makes no reports, and that ended well."""
+    return Verdict(leg=leg, counts={"matched": 1})
+
+
+def refused(leg: Leg, failure: Failure, limits: Limits, now: float) -> Verdict:
+    """Judge a leg that failed as a whole, alone."""
+    return _verdict(leg, (), _each(leg, failure), limits, now)
+
+
+def wait(leg: Leg, why: Failure, limits: Limits, now: float) -> Verdict:
+    """A leg whose delivery came to nothing through no fault of its own; only its age ends that."""
+    if _too_old(leg, limits, now):
+        return refused(leg, why, limits, now)
+    return Verdict(leg=leg, again=msgspec.structs.replace(leg, tries=leg.tries + 1), delay=delay(leg.tries))
+
+
+def _each(leg: Leg, failure: Failure) -> Sequence[Failure]:
+    """A failure of the whole leg, once for each function that it is for, where these are known to be items."""
+    if leg.message.only is None or not (leg.counted or leg.entry.returned):
+        return (failure,)
+    event = leg.entry.claim
+    return [msgspec.structs.replace(failure, function=name, id=event) for name in leg.message.only]
+
+
+def _verdict(leg: Leg, done: Sequence[Done], failures: Sequence[Failure], limits: Limits, now: float) -> Verdict:
+    message = leg.message
+    exhausted = message.attempt >= limits.max_attempts
+    too_old = _too_old(leg, limits, now)
+    dead: list[Failure] = []
+    parked: list[Failure] = []
+    retry: list[Failure] = []
+    for failure in failures:
+        if not failure.retryable or too_old or (failure.code not in UNCOUNTED and exhausted):
+            dead.append(failure)
+        elif failure.function is not None and _parks(failure, leg):
+            parked.append(failure)
+        else:
+            retry.append(failure)
+    again = None
+    counted = any(failure.code not in UNCOUNTED for failure in retry)
+    items = len(done) + sum(1 for one in failures if one.function is not None)
+    if retry:
+        whole = any(failure.function is None for failure in retry)
+        functions = message.only if whole else tuple(one.function for one in retry if one.function)
+        again = msgspec.structs.replace(
+            leg,
+            message=msgspec.structs.replace(message, only=functions, attempt=message.attempt + (1 if counted else 0)),
+            tries=leg.tries + (0 if counted else 1),
+            counted=leg.counted or bool(items),
+        )
     urgent = all(failure.code == DEFERRED for failure in retry)
-    delay = 0.0 if urgent else min(60.0, 0.5 * 2.0**message.attempt)
-    return Verdict(message, again=again, delay=delay, dead=tuple(dead))
+    counts: Counter[str] = Counter(f"items:{one.outcome}" for one in done)
+    counts.update("items:dead-lettered" for one in dead if one.function is not None)
+    if parked:
+        counts["items:parked"] = len(parked)
+    if items and not leg.counted:  # the fan-out is counted when the event is first matched, and never again
+        counts["items:fan-out"] = items
+    counts["matched" if items else "dead-lettered"] = 1
+    return Verdict(
+        leg=leg,
+        again=again,
+        delay=0.0 if urgent else delay(message.attempt if counted else leg.tries),
+        done=tuple(done),
+        dead=tuple(dead),
+        parked=tuple(parked),
+        counts=counts if items or dead else {},
+    )
+
+
+def _too_old(leg: Leg, limits: Limits, now: float) -> bool:
+    return now - leg.message.timestamp / 1000 > limits.max_age_s and not leg.entry.redriven
+
+
+def _parks(failure: Failure, leg: Leg) -> bool:
+    if failure.code in PARKED_AT_ONCE:
+        return True
+    away = failure.code in PARKED_LATER and failure.destination not in (None, "registry")
+    return away and (leg.entry.returned or leg.tries + 1 >= TRIES_BEFORE_PARKING)
+
+
+def delay(tries: int) -> float:
+    """Seconds before the next try, after so many."""
+    return float(min(LONGEST_DELAY_S, 0.5 * 2.0 ** min(tries, 10)))
+
+
+T = TypeVar("T", Done, Failure)
+
+
+def _by_place(entries: Iterable[T]) -> dict[object, list[T]]:
+    found: dict[object, list[T]] = {}
+    for entry in entries:
+        found.setdefault(entry.origin, []).append(entry)
+    return found
+
+
+def _reasons(report: Report) -> Iterator[str]:
+    """The words of the records that fired nothing; which of them is which the report does not tell."""
+    for reason, count in report.filtered.items():
+        for _ in range(count):
+            yield f"filtered:{reason}"
+    for _ in range(report.duplicate):
+        yield "duplicate"

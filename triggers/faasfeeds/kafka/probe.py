@@ -1,0 +1,51 @@
+"""Before the first batch: does this site store activations? Where it does not, nobody can know what becomes of one."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+
+from eventflow.batch import SCHEMA, Delivery
+from eventflow.errors import FaasError
+from faasfeeds.kafka.following import BatchFailed, Follower, Outage, Vanished
+
+log = logging.getLogger(__name__)
+
+PATIENCE_S = 20.0
+LONGEST_PAUSE_S = 5.0
+
+
+class NotStored(FaasError):
+    """The site does not store activations."""
+
+
+def probe(follower: Follower, trigger: str, stop: threading.Event) -> None:
+    """Fire an empty batch and follow it, as soon as OpenWhisk takes one; returns early when ``stop`` is set.
+
+    Raises `NotStored`.
+    """
+    pause = 0.1
+    complained = False
+    while not stop.is_set():
+        empty = Delivery(schema=SCHEMA, deadline=int((time.time() + PATIENCE_S) * 1000), messages=())
+        try:
+            for started in follower.fire(empty):
+                if started.activation:
+                    follower.report(started.activation, empty)
+            return
+        except Outage as error:
+            if not complained:
+                log.warning("%s: waiting for OpenWhisk: %s%s", trigger, error, f" ({error.hint})" if error.hint else "")
+            complained = True
+            stop.wait(pause)
+            pause = min(2 * pause, LONGEST_PAUSE_S)
+        except Vanished as error:
+            raise NotStored(
+                f"{error}: the feed could not know what becomes of a batch, and does not run",
+                where=f"trigger {trigger}",
+                hint="OpenWhisk must store every activation: store-non-blocking-result-level STORE_ALWAYS",
+            ) from None
+        except BatchFailed as error:  # stored it was; what is the matter shows with the first batch
+            log.warning("%s: the pipeline refuses an empty batch: %s", trigger, error)
+            return

@@ -1,0 +1,132 @@
+"""The format of the topic `outcomes`: what became of every item, one record each. Pure.
+
+It is the one source of books, audit, trace, usage, and of duplicates beyond the schedd's queue. A record's key is the
+job key (``<event id>/<function>``), or for a record of Kafka that became no event its place there; the value is JSON.
+An item may have several records: ``parked`` ones while it waits, ``duplicate`` ones when it came again. Each batch's
+are written before its offsets are committed, so after a crash some may be there twice.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+import msgspec
+
+from eventflow.batch import Done, Failure, Message, Origin
+from eventflow.errors import FaasError
+
+Word = Literal["submitted", "invoked", "duplicate", "dead-lettered", "parked"]
+
+JOB: frozenset[str] = frozenset({"submitted", "invoked", "duplicate"})
+"""The words that say that the item was done."""
+
+SETTINGS = {"cleanup.policy": "delete", "retention.ms": str(90 * 86_400_000)}
+"""Settings of the topic when it is made."""
+
+
+class BadOutcome(FaasError):
+    """A record on the topic of outcomes that is none."""
+
+
+class Outcome(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What became of one item.
+
+    ``time`` is when it became so, RFC 3339 in UTC; ``written`` when its record was written to Kafka (unix ms);
+    ``origin`` that record's place. ``activation`` is the sequence's in OpenWhisk; ``destination`` and ``job`` tell
+    which job of which schedd the item became. ``code``, ``stage`` and ``why`` say what was the matter with it, and
+    ``attempts`` how often it was tried.
+    """
+
+    key: str
+    outcome: Word
+    time: str
+    trigger: str
+    origin: Origin
+    written: int = 0
+    id: str | None = None
+    function: str | None = None
+    version: str | None = None
+    rule: str | None = None
+    activation: str | None = None
+    destination: str | None = None
+    job: str | None = None
+    code: str | None = None
+    stage: str | None = None
+    why: str | None = None
+    attempts: int = 1
+
+    @property
+    def is_final(self) -> bool:
+        """Whether nothing more will become of it by itself."""
+        return self.outcome != "parked"
+
+    @property
+    def time_ms(self) -> int:
+        """``time`` as unix milliseconds."""
+        return int(datetime.fromisoformat(self.time).timestamp() * 1000)
+
+
+def of_done(done: Done, message: Message, *, trigger: str, rule: str | None, activation: str, now: float) -> Outcome:
+    """The outcome of an item that the sequence reported as done."""
+    return Outcome(
+        key=done.key,
+        outcome=done.outcome,
+        time=utc(now),
+        trigger=trigger,
+        origin=done.origin,
+        written=message.timestamp,
+        id=done.key.removesuffix(f"/{done.function}"),
+        function=done.function,
+        version=done.version,
+        rule=rule,
+        activation=activation or None,
+        destination=done.destination,
+        job=done.job,
+        attempts=message.attempt,
+    )
+
+
+def of_failure(
+    failure: Failure,
+    message: Message,
+    outcome: Literal["dead-lettered", "parked"],
+    *,
+    trigger: str,
+    rule: str | None,
+    activation: str,
+    now: float,
+) -> Outcome:
+    """The outcome of an item, or a whole record, that could not be done."""
+    key = f"{failure.id}/{failure.function}" if failure.id and failure.function else str(message.origin)
+    return Outcome(
+        key=key,
+        outcome=outcome,
+        time=utc(now),
+        trigger=trigger,
+        origin=message.origin,
+        written=message.timestamp,
+        id=failure.id,
+        function=failure.function,
+        rule=rule,
+        activation=activation or None,
+        destination=failure.destination,
+        code=failure.code,
+        stage=failure.stage,
+        why=failure.message,
+        attempts=message.attempt,
+    )
+
+
+def decode(record: Any) -> Outcome:
+    """The outcome that a record of Kafka holds; raises `BadOutcome`. Unknown fields are ignored."""
+    try:
+        return msgspec.json.decode(record.value or b"", type=Outcome)
+    except (msgspec.DecodeError, msgspec.ValidationError, UnicodeDecodeError) as error:
+        place = f"{record.topic}/{record.partition}/{record.offset}"
+        raise BadOutcome(f"is no outcome: {error}", where=place) from None
+
+
+def utc(seconds: float) -> str:
+    """A point in time as RFC 3339, to the millisecond."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

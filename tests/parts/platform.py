@@ -92,13 +92,17 @@ class Platform:
         return wait(look, f"the job of {subject}")
 
     def drained(self) -> None:
-        """Wait until every record on the topic is final: the feed commits nothing before that."""
+        """Wait until every record on the topic is final, and nothing is parked: the feed commits nothing before."""
         wait(lambda: self._lag() == 0 or None, "the feed to settle every record")
 
     def _lag(self) -> int:
         consumer = cluster(self.env).consumer(TRIGGER)
         try:
-            partitions = [TopicPartition(TOPIC, number) for number in consumer.partitions_for_topic(TOPIC) or ()]
+            partitions = [
+                TopicPartition(topic, number)
+                for topic in (TOPIC, self.env.kafka.parked)
+                for number in consumer.partitions_for_topic(topic) or ()
+            ]
             ends = consumer.end_offsets(partitions)
             return sum(end - (consumer.committed(partition) or 0) for partition, end in ends.items())
         finally:

@@ -29,7 +29,7 @@ class BadOutcome(FaasError):
     """A record on the topic of outcomes that is none."""
 
 
-class Outcome(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     """What became of one item.
 
     ``time`` is when it became so, RFC 3339 in UTC; ``written`` when its record was written to Kafka (unix ms);

@@ -60,9 +60,12 @@ class Parents:
         )
 
     def make_directory(self, path: str, rules: Policy, expires: float) -> None:
-        """Create an output directory: a macaroon for a path that does not exist would cover one file only."""
+        """Create an output directory: dCache's macaroon for a path that does not exist would cover one file only.
+
+        XRootD has no such rule and makes directories as they are needed; MKCOL would take MANAGE, which no job needs.
+        """
         storage = holding(self._storages, path)
-        if path in self._directories or _credential(storage, rules).jwt is not None:
+        if path in self._directories or storage.flavour == "xrootd" or _credential(storage, rules).jwt is not None:
             return
         parent = self._parent(storage, path, WRITE, rules, expires)
         self._client(storage, rules).make_directory(path, door=storage.write, token=parent.token)

@@ -13,11 +13,11 @@ from typing import Any
 import msgspec
 
 from eventflow.clients.openwhisk import OpenWhisk
-from eventflow.clients.process_pool import ProcessPool
 from eventflow.errors import FaasError
 from eventflow.event import Data, Event
-from eventflow.function import Function
+from eventflow.function import Function, decode, output_directory
 from eventflow.index import Index
+from faasctl.watching import Course, Watched
 
 ACTIONS = ("filter_event", "mint_tokens", "augment_event", "submit_condor")
 
@@ -89,16 +89,18 @@ def pipeline(openwhisk: OpenWhisk, sequence: str, subject: str, since_ms: int) -
 
 def follow(
     openwhisk: OpenWhisk,
-    pool: ProcessPool,
+    pool: Watched,
     sequence: dict[str, Any],
     *,
     written_ms: float,
+    read: Callable[[str], bytes | None],
     wait: Callable[[Callable[[], Any], str], Any],
 ) -> Journey:
     """Follow one event from its sequence activation to its job's end.
 
     ``wait(look, what)`` calls ``look`` until it returns something; it raises when that takes too long. Raises
-    `NoJourney` with the reason of a step that refused the event.
+    `NoJourney` with the reason of a step that refused the event. ``read`` fetches a file of the storage: the job's
+    report stands beside its output.
     """
     parts = _components(openwhisk, sequence)
     report = sequence["response"]["result"]["report"]
@@ -107,16 +109,15 @@ def follow(
         raise NoJourney(f"the event became no job: {reasons}")
     done = report["done"][0]
     job = wait(lambda: _ended(pool, done["job"]), f"job {done['job']}")
-    event = parts[0]["response"]["result"]["work"][0]["event"]
+    batch = parts[0]["response"]["result"]
+    event = batch["work"][0]["event"]
     steps = [Step("written", written_ms, note=event["subject"])]
     steps += [Step(part["name"], part["start"], part["duration"]) for part in parts]
-    steps += [
-        Step(f"job {entry['state']}", entry["time"] * 1000, note=entry.get("reason") or "") for entry in job["log"]
-    ]
-    result = ((job["result"] or {}).get("events") or [{}])[0]
+    steps += [Step(f"job {moment.state}", moment.at * 1000, note=moment.why) for moment in job.moments]
+    result = _result(job, batch, read)
     outputs = tuple(Output(one["path"], one["size"], one["adler32"]) for one in result.get("outputs", ()))
     submitted = parts[-1]["end"]
-    ended = job["since"] * 1000
+    ended = job.moments[-1].at * 1000 if job.moments else submitted
     return Journey(
         event=event,
         steps=tuple(sorted(steps, key=lambda step: step.at)),
@@ -126,8 +127,8 @@ def follow(
             "key": done["key"],
             "function": done["function"],
             "version": done["version"],
-            "state": job["state"],
-            "exit": job["exit"],
+            "state": job.state,
+            "exit": job.exit,
             "reason": result.get("reason"),
         },
         output=outputs,
@@ -149,6 +150,17 @@ def _components(openwhisk: OpenWhisk, sequence: dict[str, Any]) -> list[dict[str
     return [dict(openwhisk.get("activations", activation)) for activation in sequence["logs"]]
 
 
-def _ended(pool: ProcessPool, job: str) -> dict[str, Any] | None:
-    found = pool.show(job)
-    return found if found["state"] in ("completed", "removed", "held") else None
+def _ended(pool: Watched, job: str) -> Course | None:
+    found = pool.course(job)
+    return found if found is not None and found.ended else None
+
+
+def _result(job: Course, batch: dict[str, Any], read: Callable[[str], bytes | None]) -> dict[str, Any]:
+    """The job's report on the event: the pool's, if it keeps one, else what stands beside the output."""
+    if job.result is not None:
+        return dict((job.result.get("events") or [{}])[0])
+    item = batch["work"][0]
+    function = decode(batch["functions"][item["function"]]["spec"])
+    directory = output_directory(function, item.get("captures", {}), item["event"]["subject"])
+    found = read(f"{directory}_faas/result.json") if directory is not None else None
+    return dict(msgspec.json.decode(found)) if found is not None else {}

@@ -50,7 +50,7 @@ def node(folder: Path, script: str, *arguments: str, **environment: str) -> str:
 
 def test_the_javascript_client(openwhisk: OpenWhisk) -> None:
     """Given npm's openwhisk, when it does all that its documentation shows, then the host answers as it expects."""
-    folder = npm.packages(openwhisk="3.21.9")
+    folder = npm.packages(**npm.OPENWHISK)
     archive = zipped("def main(args):\n    return {'from': 'zip'}\n")
 
     seen = json.loads(
@@ -101,7 +101,7 @@ def test_the_javascript_client(openwhisk: OpenWhisk) -> None:
 @pytest.fixture
 def aio(openwhisk: OpenWhisk, tmp_path: Path) -> Callable[..., str]:
     """Runs a command of Adobe's command line, which knows the host by its environment alone."""
-    folder = npm.packages(**{"@adobe/aio-cli-plugin-runtime": "7.1.0"})
+    folder = npm.packages(**npm.AIO)
 
     def run(*command: str) -> str:
         return node(

@@ -18,7 +18,7 @@ from eventflow.clients.condor import HTCondorPool
 from eventflow.exactly_once import Job, PoolUnavailable, submit_exactly_once
 from eventflow.function import Limits, Resources
 from tests.parts import htcondor
-from tests.parts.htcondor import Condor
+from tests.parts.htcondor import Pool
 
 EXTRA = """
 GROUP_NAMES = group_faas
@@ -49,13 +49,13 @@ except FaasError as error:
 
 
 @pytest.fixture(scope="module")
-def condor_part() -> Iterator[Condor]:
+def condor_part() -> Iterator[Pool]:
     with htcondor.condor(EXTRA) as running:
         yield running
 
 
 @pytest.fixture(scope="module")
-def pool(condor_part: Condor) -> HTCondorPool:
+def pool(condor_part: Pool) -> HTCondorPool:
     names = [condor_part.schedd]
     return condor.schedds(condor_part.collector, condor_part.token(), names)[condor_part.schedd]
 
@@ -106,14 +106,14 @@ def in_an_action(collector: str, token: str, schedd: str) -> dict[str, Any]:
     return answer
 
 
-def test_an_action_without_path_and_home_can_submit(condor_part: Condor) -> None:
+def test_an_action_without_path_and_home_can_submit(condor_part: Pool) -> None:
     token = condor_part.token()
     assert in_an_action(condor_part.collector, token, condor_part.schedd) == {"ok": True, "modes": ["0o600"]}
     assert not [path for path in Path("/tmp").glob("faas-condor-*/tokens/*") if path.read_text().strip() == token]
 
 
 @pytest.mark.parametrize("trouble", ["read-only token", "garbage token", "no such schedd", "no collector"])
-def test_the_platforms_own_trouble_is_an_outage(condor_part: Condor, trouble: str) -> None:
+def test_the_platforms_own_trouble_is_an_outage(condor_part: Pool, trouble: str) -> None:
     """Every job would fail alike, so the events wait until somebody mends it."""
     token, schedd, collector = condor_part.token(), condor_part.schedd, condor_part.collector
     if trouble == "read-only token":
@@ -131,7 +131,7 @@ def test_the_platforms_own_trouble_is_an_outage(condor_part: Condor, trouble: st
         assert "token" in answer["hint"]
 
 
-def test_max_running_is_kept_by_the_pool(condor_part: Condor, pool: HTCondorPool) -> None:
+def test_max_running_is_kept_by_the_pool(condor_part: Pool, pool: HTCondorPool) -> None:
     jobs = [job("ns.two", limits=Limits(max_running=2)) for _ in range(4)]
     others = [job("ns.any") for _ in range(3)]
     ids = submit(pool, *jobs, *others)
@@ -148,14 +148,14 @@ def test_a_job_over_its_runtime_is_removed(pool: HTCondorPool, monkeypatch: pyte
     until(lambda: states(pool, long) == ["removed"])
 
 
-def test_a_job_whose_tokens_have_expired_is_removed(condor_part: Condor, pool: HTCondorPool) -> None:
+def test_a_job_whose_tokens_have_expired_is_removed(condor_part: Pool, pool: HTCondorPool) -> None:
     waiting = job(resources=Resources(cpus=1, memory=10**15), expires=time.time() + 2)  # no machine has that
     (id,) = submit(pool, waiting)
     until(lambda: states(pool, waiting) == ["removed"])
     assert "FaasExpired" in condor_part.run("condor_q", id, "-af", "RemoveReason")
 
 
-def test_what_a_job_says_of_itself(condor_part: Condor, pool: HTCondorPool) -> None:
+def test_what_a_job_says_of_itself(condor_part: Pool, pool: HTCondorPool) -> None:
     one = job(accounting_group="group_faas", attributes={"WantNice": True}, image=None)
     (id,) = submit(pool, one)
     names = ["FaasFunction", "FaasNamespace", "FaasVersion", "FaasCode", "FaasOrigin", "JobBatchName"]
@@ -165,7 +165,7 @@ def test_what_a_job_says_of_itself(condor_part: Condor, pool: HTCondorPool) -> N
     pool.remove([id], "done")
 
 
-def test_a_job_in_an_image_waits_for_a_machine_that_runs_containers(condor_part: Condor, pool: HTCondorPool) -> None:
+def test_a_job_in_an_image_waits_for_a_machine_that_runs_containers(condor_part: Pool, pool: HTCondorPool) -> None:
     one = job(image="/cvmfs/unpacked.example/x:1")
     (id,) = submit(pool, one)
     assert condor_part.run("condor_q", id, "-af", "ContainerImage", "WantContainer").split() == [one.image, "true"]
@@ -184,7 +184,7 @@ def test_a_batch_finds_its_keys_in_a_long_queue(pool: HTCondorPool) -> None:
     pool.remove(ids, "done")
 
 
-def test_a_schedd_that_comes_back_goes_on(condor_part: Condor, pool: HTCondorPool) -> None:
+def test_a_schedd_that_comes_back_goes_on(condor_part: Pool, pool: HTCondorPool) -> None:
     before = job()
     submit(pool, before)
     condor_part.run("condor_off", "-fast", "-schedd")

@@ -18,7 +18,7 @@ from eventflow.exactly_once import PoolRefused, submit_exactly_once
 from eventflow.function import Resources
 from tests.integration.test_condor import job, until
 from tests.parts import debian, htcondor
-from tests.parts.htcondor import Condor
+from tests.parts.htcondor import Pool
 
 MANIFESTS = Path(__file__).resolve().parents[2] / "manifests" / "htcondor"
 
@@ -76,7 +76,7 @@ json.dump({"uid": os.getuid(), "found": found}, open("result.json", "w"))
 
 
 @pytest.fixture(scope="module")
-def part() -> Iterator[Condor]:
+def part() -> Iterator[Pool]:
     if os.getuid() != 0:
         debian.missing("only root can start a pool whose jobs have accounts of their own")
     files = ("60-faas-schedd.conf", "60-faas-execute.conf", "60-faas-negotiator.conf")
@@ -86,8 +86,8 @@ def part() -> Iterator[Condor]:
 
 
 @pytest.fixture(scope="module")
-def pool(part: Condor) -> HTCondorPool:
-    token = part.token(identity="games@test.pool")
+def pool(part: Pool) -> HTCondorPool:
+    token = part.token(identity=f"games@{htcondor.DOMAIN}")
     return condor.schedds(part.collector, token, [part.schedd])[part.schedd]
 
 
@@ -102,24 +102,24 @@ def state(pool: HTCondorPool, key: str) -> str:
     return pool.lookup([key])[0].state
 
 
-def test_jobs_cannot_reach_each_other(part: Condor, pool: HTCondorPool) -> None:
+def test_jobs_cannot_reach_each_other(part: Pool, pool: HTCondorPool) -> None:
     victim = start(pool, "victim", VICTIM)
     until(lambda: state(pool, "victim") == "running")
     intruder = start(pool, "intruder", INTRUDER)
     until(lambda: state(pool, "intruder") == "completed")
-    (result,) = part.local.glob(f"spool/{int(intruder.partition('.')[0]) % 10000}/0/*/result.json")
+    (result,) = part.home.glob(f"spool/{int(intruder.partition('.')[0]) % 10000}/0/*/result.json")
     report: dict[str, Any] = json.loads(result.read_text())
     assert [kind for kind, _ in report["found"]] == ["seen"]  # the folder's name is all there is to see
     assert state(pool, "victim") == "running"
     pool.remove([victim], "done")
 
 
-def test_a_slot_without_an_account_starts_no_job(part: Condor, pool: HTCondorPool) -> None:
+def test_a_slot_without_an_account_starts_no_job(part: Pool, pool: HTCondorPool) -> None:
     ids = [start(pool, f"sleeper-{number}", VICTIM) for number in range(3)]
     until(lambda: [state(pool, f"sleeper-{number}") for number in range(3)].count("running") == 2)
     time.sleep(5)  # the third is matched again and again, and never starts
     assert [state(pool, f"sleeper-{number}") for number in range(3)].count("running") == 2
-    assert not [path for path in part.local.glob("execute/dir_*/secret") if path.stat().st_uid == 65534]
+    assert not [path for path in part.home.glob("execute/dir_*/secret") if path.stat().st_uid == 65534]
     pool.remove(ids, "done")
 
 
@@ -130,7 +130,7 @@ def test_the_schedd_refuses_more_than_its_caps(pool: HTCondorPool) -> None:
         pool.submit([job(resources=Resources(gpus=2))])
 
 
-def test_a_job_cannot_be_edited_past_the_caps(part: Condor, pool: HTCondorPool) -> None:
+def test_a_job_cannot_be_edited_past_the_caps(part: Pool, pool: HTCondorPool) -> None:
     (id,) = pool.submit([job(key="edited")])
     names = ("RequestCpus", "FaasExpires", "PeriodicRemove")
     before = part.run("condor_q", id, "-af:r", *names)

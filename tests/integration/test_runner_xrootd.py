@@ -55,7 +55,7 @@ def run(sandbox: Path, server: XRootD, folder: str, **tokens: str) -> dict[str, 
     archive = function_zip({"f.py": COPY})
     place = {"endpoint": server.endpoint, "ca": server.ca.read_text()}
     read = tokens.get("read") or macaroon(server, folder + "f", "DOWNLOAD")
-    write = tokens.get("write") or macaroon(server, folder + "f.d", "UPLOAD,DELETE,MANAGE")
+    write = tokens.get("write") or macaroon(server, folder + "f.d", "UPLOAD,DELETE")
     event = {
         "schema": 1,
         "key": "k/ns.f",

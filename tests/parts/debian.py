@@ -44,33 +44,29 @@ def prefix(name: str, suite: str, packages: Sequence[str], leave_out: Sequence[s
     return root
 
 
-def program(root: Path, path: str) -> list[str]:
-    """The command line of a program in the prefix, run with the prefix's own C library."""
-    libraries = root / "usr/lib/x86_64-linux-gnu"
-    return [str(libraries / "ld-linux-x86-64.so.2"), "--library-path", str(libraries), str(root / path)]
-
-
 def relocate(root: Path, patterns: Sequence[str], extra: Sequence[str] = ()) -> None:
     """Make programs find the prefix's C library and libraries by themselves, so that children inherit nothing.
 
-    With LD_LIBRARY_PATH instead, every job would run with the prefix's libraries.
+    With LD_LIBRARY_PATH instead, every job would run with the prefix's libraries. Debian 12 has them in two places.
     """
-    libraries = root / "usr/lib/x86_64-linux-gnu"
-    search = ":".join(str(root / path) for path in ("usr/lib/x86_64-linux-gnu", "usr/lib", *extra))
-    interpreter = str(libraries / "ld-linux-x86-64.so.2")
+    done = root / "relocated"
+    if done.exists():
+        return
+    places = ("lib/x86_64-linux-gnu", "usr/lib/x86_64-linux-gnu", "usr/lib", *extra)
+    search = ":".join(str(root / place) for place in places)
+    interpreter = next(str(found) for place in places for found in (root / place).glob("ld-linux-x86-64.so.2"))
+    tool = [interpreter, "--library-path", search, str(root / "usr/bin/patchelf")]
     for path in (path for pattern in patterns for path in root.glob(pattern)):
         if path.is_symlink() or not path.is_file() or ".so" in path.name:
             continue
         if path.read_bytes()[:4] == b"\x7fELF":
             subprocess.run(
-                [
-                    *program(root, "usr/bin/patchelf"),
-                    *("--set-interpreter", interpreter, "--force-rpath", "--set-rpath", search, str(path)),
-                ],
+                [*tool, "--set-interpreter", interpreter, "--force-rpath", "--set-rpath", search, str(path)],
                 check=True,
                 capture_output=True,
                 text=True,
             )
+    done.touch()
 
 
 def _mirror() -> str:

@@ -13,6 +13,15 @@ from tests.parts.debian import CACHE, missing
 FOLDER = CACHE / "npm"
 
 
+OPENWHISK = {"openwhisk": "3.21.9"}
+AIO = {"@adobe/aio-cli-plugin-runtime": "7.1.0"}
+
+
+def clients() -> Path:
+    """The folder with every client that the tests use."""
+    return packages(**OPENWHISK, **AIO)
+
+
 def packages(**versions: str) -> Path:
     """The folder in which node finds the packages; skips, or fails, when they cannot be had."""
     for program in ("node", "npm"):

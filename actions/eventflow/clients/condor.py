@@ -117,6 +117,12 @@ class HTCondorPool:
     def remove(self, ids: Sequence[str], reason: str) -> None:
         self._remove(condor_ad.ids_constraint(ids), reason)
 
+    def ad(self, id: str, attributes: Sequence[str]) -> dict[str, Any] | None:
+        """These attributes of a job's ad, those that it has; None when the queue does not hold the job."""
+        with self._errors():
+            found = self._connected().query(condor_ad.ids_constraint([id]), list(attributes))
+        return {name: found[0][name] for name in attributes if name in found[0]} if found else None
+
     def _send(self, cluster: Cluster, jobs: Mapping[str, Job]) -> list[str]:
         """Spool a cluster whole; returns its ids. One that lost a job to another submitter is given up whole.
 

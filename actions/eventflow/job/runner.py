@@ -503,13 +503,15 @@ class Upload:
 
     def __call__(self) -> None:
         """Leave an equal file alone, replace any other, and believe only what the storage computed itself."""
-        if self._there():
+        there = self._there()
+        if there:
             return
         with self.grant.put(self.path, self.source, self.size) as answer:
-            if answer.status == 409:  # a storage that does not overwrite, and a leftover of an earlier try
+            # A storage that does not overwrite (XRootD says 403 without MANAGE), and a leftover of an earlier try.
+            if answer.status == 409 or (answer.status == 403 and there is False):
                 with self.grant.ask("DELETE", self.path, {}) as removed:
                     self.grant.check(removed, (200, 204, 404))
-                raise Transient("409 %s" % answer.reason[:200], OUTPUT_TRANSIENT)
+                raise Transient("%d %s" % (answer.status, answer.reason[:200]), OUTPUT_TRANSIENT)
             if answer.hops and answer.status == 400:
                 raise Transient("a pool answered 400 %s" % answer.reason[:200], OUTPUT_TRANSIENT)
             self.grant.check(answer, (200, 201, 204))
@@ -520,10 +522,11 @@ class Upload:
         elif computed != self.adler32:
             raise Transient("%s arrived with a wrong adler32" % printable(self.path), OUTPUT_TRANSIENT)
 
-    def _there(self) -> bool:
+    def _there(self) -> Optional[bool]:
+        """Whether an equal file is there, False for another one; None when there is none, or none to be seen."""
         with self.grant.ask("HEAD", self.path, {"Want-Digest": "adler32"}) as answer:
             if answer.status in (403, 404):  # a token that may only upload cannot always look
-                return False
+                return None
             self.grant.check(answer, (200,))
             return answer.length == self.size and answer.adler32 in (None, self.adler32)
 

@@ -18,16 +18,16 @@ from rich.console import Console
 from rich.table import Table
 
 from eventflow.clients.openwhisk import OpenWhisk
-from eventflow.clients.process_pool import ProcessPool
 from eventflow.errors import FaasError, UsageError
 from faasctl import bundle, environment
-from faasctl.environment import Environment
-from faasctl.environment.model import ProcessPool as ProcessPoolSite
+from faasctl.commands.making import choice_options
 from faasctl.functions.file import load
 from faasctl.journey import Journey, clock, example_path, follow, pipeline
+from faasctl.local.parts import Choice
 from faasctl.local.stack import Stack
 from faasctl.main import cli
 from faasctl.options import output
+from faasctl.watching import watched
 
 SEQUENCE = "faas/process"
 PATIENCE_S = 120.0
@@ -39,7 +39,8 @@ T = TypeVar("T")
 @click.command(
     name="demo",
     epilog="\b\nExamples:\n  faasctl demo\n  faasctl demo --file run7.csv\n"
-    "  faasctl demo --file data.csv.xz --function manifests/functions/uncompress -o json",
+    "  faasctl demo --file data.csv.xz --function manifests/functions/uncompress -o json\n"
+    "  faasctl demo --kafka apache --storage xrootd --pool htcondor",
 )
 @click.option("--file", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="Write this file.")
 @click.option(
@@ -48,8 +49,9 @@ T = TypeVar("T")
     type=click.Path(path_type=Path, exists=True, file_okay=False),
     help="Register this function instead of `calibrate`.",
 )
+@choice_options
 @output
-def command(file: Path | None, folder: Path | None, output: str) -> None:
+def command(file: Path | None, folder: Path | None, choice: Choice, output: str) -> None:
     """Start everything on this machine, write one file, and follow it until its output is in the storage.
 
     A broker, an OpenWhisk host, a storage, a pool and the feed start in a temporary folder; the platform is deployed,
@@ -58,7 +60,10 @@ def command(file: Path | None, folder: Path | None, output: str) -> None:
     if folder is not None and file is None:
         raise UsageError("--function needs a file that fires it", hint="add --file PATH")
     source = folder or bundle.manifests() / "functions" / "calibrate"
-    with tempfile.TemporaryDirectory(prefix="faasctl-demo-") as temporary, Stack(Path(temporary), tell=_tell) as stack:
+    with (
+        tempfile.TemporaryDirectory(prefix="faasctl-demo-") as temporary,
+        Stack(Path(temporary), choice, tell=_tell) as stack,
+    ):
         journey = _run(stack, source, file)
     if output == "json":
         click.echo(msgspec.json.encode(journey).decode())
@@ -83,12 +88,15 @@ def _run(stack: Stack, source: Path, file: Path | None) -> Journey:
     client = OpenWhisk(env.openwhisk.apihost, platform.auth.reveal(), namespace=platform.namespace)
     _tell("waiting for its job")
     sequence = _wait(lambda: pipeline(client, SEQUENCE, path, int(begin)), f"the event of {path}")
-    return follow(client, _pool(env), sequence, written_ms=written, wait=_wait)
-
-
-def _pool(env: Environment) -> ProcessPool:
-    assert isinstance(env.pool, ProcessPoolSite)
-    return ProcessPool(env.pool.url, env.pool.token.reveal())
+    storage = stack.status["storage"]
+    return follow(
+        client,
+        watched(env, stack.status["pool"].get("event_log")),
+        sequence,
+        written_ms=written,
+        read=lambda path: _get(storage, path),
+        wait=_wait,
+    )
 
 
 def _put(storage: dict[str, Any], path: str, content: bytes) -> None:
@@ -100,8 +108,15 @@ def _put(storage: dict[str, Any], path: str, content: bytes) -> None:
         verify=storage["ca"],
         timeout=60,
     )
-    if answer.status_code != 201:
+    if answer.status_code not in (200, 201):  # XRootD answers 200
         raise FaasError(f"the storage did not take the file: HTTP {answer.status_code} {answer.reason}", where=path)
+
+
+def _get(storage: dict[str, Any], path: str) -> bytes | None:
+    """A file of the storage; None when it is not there."""
+    headers = {"Authorization": f"Bearer {storage['token']}"}
+    answer = requests.get(storage["endpoint"] + quote(path), headers=headers, verify=storage["ca"], timeout=60)
+    return answer.content if answer.status_code == 200 else None
 
 
 def _faasctl(*words: str, env: Stack) -> None:
@@ -135,6 +150,6 @@ def _print(journey: Journey) -> None:
     console.print(f"\njob     {job['id']} of {job['function']} {job['version']}: {job['state']}, exit {job['exit']}")
     console.print(f"event   {journey.event['id']}")
     for one in journey.output:
-        console.print(f"output  {one.path}  {one.size} bytes  adler32 {one.adler32}")
+        console.print(f"output  {one.path}  {one.size} bytes  adler32 {one.adler32}", soft_wrap=True)
     times = journey.timings_ms
     console.print(f"\nevent to queue {times['event_to_queue']} ms, queue to output {times['queue_to_output']} ms")

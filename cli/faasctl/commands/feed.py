@@ -8,6 +8,7 @@ import threading
 
 import click
 
+from faasctl.commands.feed_xrootd import xrootd
 from faasctl.environment import Environment
 from faasctl.kafka import kafka_feed
 from faasctl.local import announce, lifeline
@@ -16,7 +17,10 @@ from faasctl.options import env_option
 
 @click.group(name="feed", epilog="\b\nExample:\n  faasctl feed kafka --env production")
 def command() -> None:
-    """Run a feed: a service that fires triggers."""
+    """Run a feed: a service that fires triggers, or tells of changes."""
+
+
+command.add_command(xrootd)
 
 
 @command.command(epilog="\b\nExample:\n  faasctl feed kafka --env production")

@@ -15,8 +15,11 @@ import click
 import msgspec
 
 from faasctl.commands.local_openwhisk import openwhisk
+from faasctl.commands.making import choice_options
 from faasctl.environment import local_stack_file
-from faasctl.local.stack import Stack, StackError, running, wait_down
+from faasctl.local.folder import StackError, running, wait_down
+from faasctl.local.parts import Choice
+from faasctl.local.stack import Stack
 from faasctl.options import output
 
 folder_option = click.option(
@@ -38,18 +41,22 @@ def command() -> None:
 command.add_command(openwhisk)
 
 
-@command.command(epilog="\b\nExamples:\n  faasctl local up\n  faasctl local up --detach --dir ~/faas")
+@command.command(
+    epilog="\b\nExamples:\n  faasctl local up\n  faasctl local up --detach --dir ~/faas\n"
+    "  faasctl local up --kafka apache --storage xrootd --pool htcondor"
+)
 @click.option("--detach", is_flag=True, help="Leave it running and return.")
 @folder_option
+@choice_options
 @output
-def up(folder: Path | None, detach: bool, output: str) -> None:
+def up(folder: Path | None, choice: Choice, detach: bool, output: str) -> None:
     """Start the stack; Ctrl-C ends it.
 
-    With --dir its files stay for the next start; without, they are gone when it ends. The environment `local` is
-    this stack for as long as it runs.
+    With --dir its files stay for the next start; without, they are gone when it ends. (Started by root, HTCondor and
+    XRootD run as `nobody`, and keep nothing.) The environment `local` is this stack for as long as it runs.
     """
     if detach:
-        _detach(folder, output)
+        _detach(folder, choice, output)
         return
     temporary = None if folder is not None else Path(tempfile.mkdtemp(prefix="faasctl-"))
     place = (folder or temporary or Path()).resolve()
@@ -57,7 +64,7 @@ def up(folder: Path | None, detach: bool, output: str) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
     try:
-        with Stack(place, tell=lambda line: click.echo(line, err=True)) as stack:
+        with Stack(place, choice, tell=lambda line: click.echo(line, err=True)) as stack:
             _link(stack.environment_file)
             _show(stack.status, output)
             while not stop.wait(0.2):
@@ -97,9 +104,11 @@ def _place(folder: Path | None) -> Path:
     return link.resolve().parent
 
 
-def _detach(folder: Path | None, output: str) -> None:
+def _detach(folder: Path | None, choice: Choice, output: str) -> None:
     """Run `local up` in a session of its own, and return when it says that it is up."""
     command = [sys.executable, "-m", "faasctl", "local", "up", "--output", "json"]
+    for name in choice.__struct_fields__:
+        command += [f"--{name}", getattr(choice, name)]
     if folder is not None:
         command += ["--dir", str(folder.resolve())]
     with tempfile.TemporaryFile() as errors:

@@ -10,25 +10,22 @@ import argparse
 import base64
 import os
 import shutil
-import signal
 import socket
 import struct
 import subprocess
 import sys
-import threading
 import time
 import uuid
 from collections.abc import Mapping
 from pathlib import Path
 
 from eventflow.errors import FaasError
-from faasctl.local import announce, lifeline
+from faasctl.local import program
 
 JARS = "FAASCTL_KAFKA"
 """The environment variable that names Kafka: its folder of jars, or an unpacked distribution."""
 
 START_S = 60.0
-STOP_S = 30.0
 
 _JVM = (
     *("-Xms128m", "-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:-UsePerfData"),
@@ -67,7 +64,7 @@ def write_settings(folder: Path, more: Mapping[str, object] | None = None) -> No
     if file.exists():
         return
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    port, controller = _free_ports(2)
+    port, controller = program.free_ports(2)
     settings: dict[str, object] = {
         "process.roles": "broker,controller",
         "node.id": 1,
@@ -118,19 +115,11 @@ def start(folder: Path, jars: Path) -> subprocess.Popen[bytes]:
         done = subprocess.run(tool, capture_output=True, text=True, cwd=folder)
         if done.returncode:
             raise NoKafka(f"its storage cannot be formatted: {done.stderr.strip()[-500:]}", where=str(folder))
-    with log.open("ab") as output:
-        broker = subprocess.Popen(
-            [*command, "kafka.Kafka", settings],
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            cwd=folder,
-        )
+    broker = program.start([*command, "kafka.Kafka", settings], log)
     end = time.monotonic() + START_S
     while not answers(bootstrap_servers(folder)):
         if broker.poll() is not None or time.monotonic() > end:
-            broker.kill()
-            broker.wait()
+            program.end(broker)
             raise NoKafka(f"did not start: {log.read_text(errors='replace').strip()[-500:]}", hint=f"see {log}")
         time.sleep(0.05)
     return broker
@@ -160,33 +149,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m faasctl.local.kafka", description=__doc__)
     parser.add_argument("--dir", type=Path, required=True, help="where its settings, log and data are")
     options = parser.parse_args()
-    lifeline.watch()
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
-    try:
-        broker = start(options.dir.resolve(), find_jars())
-    except FaasError as error:
-        print(f"error: {error}" + (f"\nhint: {error.hint}" if error.hint else ""), file=sys.stderr)
-        return error.exit_code
-    announce.ready(bootstrap_servers=[bootstrap_servers(options.dir)], pid=broker.pid)
-    while broker.poll() is None and not stop.wait(0.1):
-        pass
-    broker.terminate()
-    try:
-        broker.wait(STOP_S)
-    except subprocess.TimeoutExpired:
-        broker.kill()
-        broker.wait()
-    return 0 if stop.is_set() else 1
-
-
-def _free_ports(count: int) -> list[int]:
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [server.getsockname()[1] for server in sockets]
-    for server in sockets:
-        server.close()
-    return ports
+    folder = options.dir.resolve()
+    return program.serve(lambda: (start(folder, find_jars()), {"bootstrap_servers": [bootstrap_servers(folder)]}))
 
 
 if __name__ == "__main__":

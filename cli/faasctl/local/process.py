@@ -16,7 +16,7 @@ from eventflow.errors import FaasError
 from faasctl.local import lifeline
 
 START_S = 30.0
-STOP_S = 10.0
+STOP_S = 40.0  # longer than a service gives a server of another making
 
 
 class StartFailed(FaasError):

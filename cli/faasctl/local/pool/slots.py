@@ -60,7 +60,8 @@ class Slots:
                 self.queue.forget_old(time.time())
                 self.changed.clear()
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self.changed.wait(), TICK)
+                    async with asyncio.timeout(TICK):  # Python 3.11's wait_for can lose a cancellation
+                        await self.changed.wait()
         finally:
             for task in self._jobs.values():
                 task.cancel()
@@ -97,7 +98,8 @@ class Slots:
         process = None
         try:
             process = await self._launch(entry)
-            code = await asyncio.wait_for(process.wait(), limit)
+            async with asyncio.timeout(limit):
+                code = await process.wait()
             self._ended(entry, code)
         except TimeoutError:
             self.queue.move(entry, "removed", f"ran longer than {limit:g} s", time.time())
@@ -157,7 +159,8 @@ async def _stop(process: asyncio.subprocess.Process) -> None:
     with contextlib.suppress(ProcessLookupError):
         process.terminate()
     try:
-        await asyncio.wait_for(process.wait(), STOP_GRACE)
+        async with asyncio.timeout(STOP_GRACE):
+            await process.wait()
     except TimeoutError:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)

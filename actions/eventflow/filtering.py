@@ -19,7 +19,8 @@ from eventflow.registry import Registry, Snapshot
 
 Decode = Callable[[bytes, str], Event | Filtered]
 FORMATS: Mapping[str, Decode] = {"dcache": dcache.decode, "cloudevents": cloudevents.decode}
-
+BY_HAND = "@by-hand"
+"""The topic of events that were handed in by hand, as CloudEvents; no topic of Kafka can have such a name."""
 
 PAUSED = ItemError("the function is paused", code="paused", retryable=True)
 """Why an event of a paused function waits; the feed parks it and counts no attempt."""
@@ -116,7 +117,7 @@ def _unwanted(name: str, snapshot: Snapshot, matches: Mapping[str, object]) -> I
 
 def decode(message: Message, topics: Mapping[str, Topic]) -> Event | Filtered:
     """The event that a message tells of; raises `ItemError` (``unknown_topic`` and what the formats raise)."""
-    topic = topics.get(message.topic)
+    topic = Topic(instance=BY_HAND, format="cloudevents") if message.topic == BY_HAND else topics.get(message.topic)
     if topic is None:
         raise ItemError(
             f"the environment has no topic {message.topic!r}",

@@ -33,7 +33,7 @@ CLOCK_SKEW_MS = 1000
 class Source(Protocol):
     """Where the registry's rows come from: `eventflow.clients.openwhisk.OpenWhisk`."""
 
-    def get(self, collection: str, name: str = "", **query: str | int) -> Any:
+    def get(self, collection: str, name: str = "", /, **query: str | int) -> Any:
         """One entity or one page of a list."""
 
     def pages(self, collection: str) -> Iterable[dict[str, Any]]:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import functools
+import re
+import time
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -14,6 +17,23 @@ from faasctl import environment
 from faasctl.environment import find
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+class Since(click.ParamType[float]):
+    """A point in time as unix seconds: how long ago (``90s``, ``2h``, ``7d``), or RFC 3339."""
+
+    name = "time"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        if isinstance(value, float):
+            return value
+        if found := re.fullmatch(r"([0-9]{1,9})([smhd])", value):
+            return time.time() - int(found[1]) * {"s": 1, "m": 60, "h": 3600, "d": 86400}[found[2]]
+        try:
+            return datetime.fromisoformat(value).astimezone().timestamp()
+        except ValueError:
+            self.fail(f"{value!r} is neither a duration such as 2h nor a time such as 2026-11-21T10:00:00Z", param, ctx)
+
 
 output = click.option(
     "-o",

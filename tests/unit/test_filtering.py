@@ -22,7 +22,7 @@ class Actions:
     def __init__(self, *rows: dict[str, Any]) -> None:
         self.rows = rows
 
-    def get(self, collection: str, name: str = "", **query: str | int) -> Any:
+    def get(self, collection: str, name: str = "", /, **query: str | int) -> Any:
         return {collection: len(self.rows)} if "count" in query else list(self.rows[:1])
 
     def pages(self, collection: str) -> Iterator[dict[str, Any]]:

@@ -97,7 +97,7 @@ class OpenWhisk:
         base = f"/api/v1/namespaces/{quote(self.namespace)}/{collection}"
         return f"{base}/{quote(name, safe='/')}" if name else base
 
-    def get(self, collection: str, name: str = "", **query: str | int) -> Any:
+    def get(self, collection: str, name: str = "", /, **query: str | int) -> Any:
         """GET one entity or one page of a list."""
         return self._call("GET", self.path(collection, name), query)
 

@@ -61,9 +61,9 @@ def render(environment: Environment, zip_of: Callable[[str], str], *, standing: 
             pem=_pem,
             topics={name: msgspec.to_builtins(topic) for name, topic in environment.kafka.topics.items()},
             identities=identities(environment),
-            storages=lambda credentials: [_storage(storage, credentials) for storage in environment.storages],
+            storages=lambda credentials: [storage_settings(storage, credentials) for storage in environment.storages],
             policies=[policy.encode(one) for _, one in sorted(policies_of(environment).items())],
-            pool=_pool(environment),
+            pool=pool_settings(environment),
             feed=_feed(environment),
             callers=_callers(environment),
         )
@@ -135,7 +135,8 @@ def _pem(file: str | None) -> str | None:
         raise TemplateError(f"cannot be read: {reason}", where=file, hint=hint) from None
 
 
-def _storage(storage: Storage, credentials: bool) -> dict[str, Any]:
+def storage_settings(storage: Storage, credentials: bool) -> dict[str, Any]:
+    """A storage as `eventflow.storages.Storage` reads it, its secrets still hidden."""
     plain: dict[str, Any] = {
         "name": storage.name,
         "flavour": storage.flavour,
@@ -177,7 +178,8 @@ def identities(environment: Environment) -> list[str]:
     return sorted(users.union(*(storage.identities for storage in environment.storages)))
 
 
-def _pool(environment: Environment) -> dict[str, Any]:
+def pool_settings(environment: Environment) -> dict[str, Any]:
+    """The pool as `eventflow.clients.pools.PoolAccess` reads it, its secrets still hidden."""
     pool = environment.pool
     kind = type(pool).__struct_config__.tag
     return {"kind": kind, **{name: getattr(pool, name) for name in pool.__struct_fields__}}

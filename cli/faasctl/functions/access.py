@@ -27,17 +27,22 @@ ADMIN_KEY = "FAASCTL_REGISTRY_KEY"
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
-def registry_option(command: Command) -> Command:
-    """Add ``--registry``, ``--env`` and ``--env-file``; the command gets the `Registry` as ``registry``."""
-
-    @click.option(
+def registry_address(command: Command) -> Command:
+    """Add ``--registry``, ``--env`` and ``--env-file``; the command gets ``url`` and ``environment_name``."""
+    option = click.option(
         "--registry",
         "url",
         metavar="URL",
         envvar="FAASCTL_REGISTRY",
         help="The registry's address.  [default: the environment's]",
     )
-    @env_options
+    return option(env_options(command))
+
+
+def registry_option(command: Command) -> Command:
+    """Add the same; the command gets the `Registry` as ``registry``."""
+
+    @registry_address
     @functools.wraps(command)
     def with_registry(*args: Any, url: str | None, environment_name: str | Path, **kwargs: Any) -> Any:
         return command(*args, registry=connect(url, environment_name), **kwargs)
@@ -47,15 +52,21 @@ def registry_option(command: Command) -> Command:
 
 def connect(url: str | None, environment_name: str | Path, process: Mapping[str, str] = os.environ) -> Registry:
     """The registry at ``url``, else the environment's; raises `UsageError` when there is no credential."""
-    credential = process.get(ID_TOKEN) or process.get(ADMIN_KEY)
-    ca = process.get("SSL_CERT_FILE") or process.get("REQUESTS_CA_BUNDLE")
     if url is None:
-        env = environment.load(environment_name, process=process, partial=True)
-        url = address(env)
-        ca = env.openwhisk.ca or ca
-        key = env.registry.admin_key
-        if credential is None and key is not None and not key.reveal().startswith("${"):
-            credential = key.reveal()
+        return of_environment(environment.load(environment_name, process=process, partial=True), process)
+    return _registry(url, None, process.get("SSL_CERT_FILE") or process.get("REQUESTS_CA_BUNDLE"), process)
+
+
+def of_environment(env: Environment, process: Mapping[str, str] = os.environ) -> Registry:
+    """The environment's registry, by default as its administrator; raises `UsageError` without a credential."""
+    key = env.registry.admin_key
+    own = None if key is None or key.reveal().startswith("${") else key.reveal()
+    ca = env.openwhisk.ca or process.get("SSL_CERT_FILE") or process.get("REQUESTS_CA_BUNDLE")
+    return _registry(address(env), own, ca, process)
+
+
+def _registry(url: str, own: str | None, ca: str | None, process: Mapping[str, str]) -> Registry:
+    credential = process.get(ID_TOKEN) or process.get(ADMIN_KEY) or own
     if not credential:
         raise UsageError(
             "there is no credential for the registry",

@@ -22,7 +22,7 @@ from eventflow.errors import FaasError
 from eventflow.event import Data, Event, event_id
 from eventflow.function import Function, encode, globs
 from eventflow.index import Index, Match
-from eventflow.pattern import Glob
+from eventflow.pattern import Glob, split
 from eventflow.storages import Storage
 from faasctl.build import Target
 from faasctl.functions.door import ENDPOINT, PLACES
@@ -88,9 +88,14 @@ def matched(function: Function, event: Event) -> Match:
         return found[0]
     if event.type != function.when.type:
         raise DoesNotFire(f"the event is {event.type}, and the function is for {function.when.type}")
-    if all(glob.match(event.subject.split("/")[1:]) is None for glob in globs(function)):
-        raise DoesNotFire(f"{event.subject} does not match {', '.join(function.when.path)}")
+    check_path(function, event.subject)
     raise DoesNotFire("the event's data do not fulfil when.where", hint="give the whole event with --event")
+
+
+def check_path(function: Function, path: str) -> None:
+    """Raise `DoesNotFire` for a path that the function's patterns do not match."""
+    if all(glob.match(split(path)) is None for glob in globs(function)):
+        raise DoesNotFire(f"{path} does not match {', '.join(function.when.path)}")
 
 
 def run(

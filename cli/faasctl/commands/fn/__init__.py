@@ -6,7 +6,20 @@ import click
 
 from faasctl.lazy import LazyGroup
 
-VERBS = ("check", "list", "new", "pause", "push", "remove", "resume", "show", "test")
+VERBS = (
+    "cancel",
+    "check",
+    "invoke",
+    "list",
+    "logs",
+    "new",
+    "pause",
+    "push",
+    "remove",
+    "resume",
+    "show",
+    "test",
+)
 
 EPILOG = """\b
 Examples:
@@ -24,4 +37,4 @@ Examples:
     epilog=EPILOG,
 )
 def command() -> None:
-    """Write, check, try out and register functions."""
+    """Write, check, try out, register and look after functions."""

@@ -9,12 +9,10 @@ from pathlib import Path
 import click
 import msgspec
 
-from eventflow import dcache
-from eventflow.errors import FaasError, UsageError
-from eventflow.event import Event
+from eventflow.errors import UsageError
 from eventflow.function import Function
 from faasctl.commands.fn.check import text
-from faasctl.functions import rehearsal
+from faasctl.functions import events, rehearsal
 from faasctl.functions.code import check_code
 from faasctl.functions.file import load
 from faasctl.functions.rehearsal import Outcome
@@ -68,28 +66,13 @@ def command(
     for finding in check_code(folder, function):
         click.echo(text(finding), err=True)
     _say_differences(function)
-    event = _event(event_file) if event_file else rehearsal.event_for(function, file, path)
+    event = events.read(event_file) if event_file else rehearsal.event_for(function, file, path)
     outcome = rehearsal.run(folder, function, event, file, named, output_dir)
     if output == "json":
         click.echo(json.dumps(msgspec.to_builtins(outcome), indent=2))
     else:
         _show(outcome, event.subject)
     sys.exit(1 if outcome.exit else 0)
-
-
-def _event(path: Path) -> Event:
-    """A normalised event, or a dCache billing record, which is told by its `msgType`."""
-    content = path.read_bytes()
-    try:
-        plain = msgspec.json.decode(content)
-        if not isinstance(plain, dict) or "msgType" not in plain:
-            return msgspec.convert(plain, Event)
-        event = dcache.decode(content, "test")
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise FaasError(f"is no event: {error}", where=str(path)) from None
-    if isinstance(event, dcache.Filtered):
-        raise FaasError(f"the record is filtered: {event.reason}", where=str(path), hint="no function ever sees it")
-    return event
 
 
 def _named(inputs: tuple[str, ...], function: Function) -> dict[str, Path]:

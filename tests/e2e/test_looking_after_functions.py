@@ -1,0 +1,170 @@
+"""Day by day: a function is run by hand, its runs are looked at, it is paused, and what waits is cancelled."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from eventflow.errors import FaasError
+from faasctl.functions.rehearsal import DoesNotFire
+from tests.e2e.test_light_functions import light
+from tests.parts.platform import Platform, wait
+
+COPY = """
+import shutil, sys, time
+
+
+def main(event):
+    print("copying", event["subject"])
+    print("a warning", file=sys.stderr)
+    if "hold" in event["subject"]:
+        time.sleep(600)
+    shutil.copy(event["read"]["local"], event["write"]["local"] + "/copy")
+    return {"copied": 1}
+"""
+
+
+@pytest.fixture
+def name(platform: Platform, tmp_path: Path) -> Iterator[str]:
+    """A function of one's own for /demo/in/NAME/{run}/*.txt, in force; removed at the end."""
+    found = f"copy{uuid.uuid4().hex[:8]}"
+    folder = tmp_path / found
+    folder.mkdir()
+    spec = {
+        "name": found,
+        "namespace": "demo",
+        "contact": "me",
+        "when": {"path": f"/demo/in/{found}/{{run}}/*.txt"},
+        "run": {"main": "copy_it.py"},
+        "write": f"/demo/out/{found}/{{run}}-done/",
+        "resources": {"memory": "200MB", "runtime": "20m"},
+    }
+    (folder / "function.yaml").write_text(json.dumps(spec))
+    (folder / "copy_it.py").write_text(COPY)
+    platform.push(folder)
+    yield found
+    platform.faasctl("fn", "remove", f"demo.{found}", "--yes")
+
+
+def test_what_a_job_printed_is_shown_by_event_and_by_time(platform: Platform, name: str) -> None:
+    # given
+    for file in ("a", "b"):
+        platform.put(f"/demo/in/{name}/r7/{file}.txt", b"x")
+        platform.job_of(f"/demo/in/{name}/r7/{file}.txt")
+
+    # when
+    one = platform.faasctl("fn", "logs", f"demo.{name}", "--event", f"/demo/in/{name}/r7/a.txt")
+    recent = [json.loads(line) for line in platform.faasctl("fn", "logs", f"demo.{name}", "-o", "json").splitlines()]
+    later = platform.faasctl("fn", "logs", f"demo.{name}", "--since", "2099-01-01T00:00:00Z")
+
+    # then
+    assert f"/demo/in/{name}/r7/a.txt  exit 0\n  copying /demo/in/{name}/r7/a.txt\n! a warning\n" in one
+    assert [(run["subject"], run["exit"], run["result"]) for run in recent] == [
+        (f"/demo/in/{name}/r7/{file}.txt", 0, {"copied": 1}) for file in ("a", "b")
+    ]
+    assert later == ""
+
+
+def test_logs_follow_what_ends(platform: Platform, name: str) -> None:
+    # given
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+    command = [sys.executable, "-m", "faasctl", "fn", "logs", f"demo.{name}", "--follow"]
+    command += ["--env-file", str(platform.stack.environment_file)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as following:
+        try:
+            # when
+            assert following.stdout is not None
+            platform.put(f"/demo/in/{name}/r8/c.txt", b"x")
+
+            # then
+            assert f"/demo/in/{name}/r8/c.txt  exit 0" in following.stdout.readline()
+            assert f"copying /demo/in/{name}/r8/c.txt" in following.stdout.readline()
+        finally:
+            following.send_signal(signal.SIGINT)
+        assert following.wait(timeout=20) == 0
+
+
+def test_a_function_is_run_by_hand_as_often_as_one_likes(platform: Platform, name: str) -> None:
+    # given: a file that was there before anybody waited for it
+    path = f"/demo/in/{name}/r1/a.txt"
+    platform.put(path, b"x")
+    platform.job_of(path)
+
+    # when
+    said = [json.loads(platform.faasctl("fn", "invoke", f"demo.{name}", path, "-o", "json")) for _ in range(2)]
+
+    # then: each is a job of its own, and nothing but this function ran
+    assert {one["outcome"] for one in said} == {"submitted"}
+    assert len({one["job"] for one in said}) == 2
+    for one in said:
+        shown = wait(lambda one=one: _ended(platform, one["job"]), "the job")  # type: ignore[misc]
+        assert shown["exit"] == 0, shown
+    assert len(platform.jobs(f"demo.{name}")) == 3
+
+    # and: what cannot be is said
+    with pytest.raises(DoesNotFire, match="does not match"):
+        platform.faasctl("fn", "invoke", f"demo.{name}", "/demo/in/run7")
+    with pytest.raises(FaasError, match="there is no such file"):
+        platform.faasctl("fn", "invoke", f"demo.{name}", f"/demo/in/{name}/r1/absent.txt")
+    platform.faasctl("fn", "pause", f"demo.{name}")
+    with pytest.raises(FaasError, match="the function is paused"):
+        platform.faasctl("fn", "invoke", f"demo.{name}", path)
+
+
+def _ended(platform: Platform, job: str) -> dict[str, object] | None:
+    shown = platform.pool.show(job)
+    return shown if shown["state"] == "completed" else None
+
+
+def test_waiting_jobs_are_cancelled_and_running_ones_go_on(platform: Platform, name: str) -> None:
+    # given: more jobs than the pool runs at once
+    full = f"demo.{name}"
+    paths = [f"/demo/in/{name}/r1/hold{number}.txt" for number in range(6)]
+    for path in paths:
+        platform.put(path, b"x")
+    wait(lambda: len(platform.jobs(full)) == len(paths) or None, "the jobs")
+    wait(lambda: any(job["state"] == "running" for job in platform.jobs(full)) or None, "a job to run")
+    states = [job["state"] for job in platform.jobs(full)]
+    assert "idle" in states, "the test needs a pool with fewer slots"
+
+    # when
+    try:
+        said = platform.faasctl("fn", "cancel", full, "--yes")
+
+        # then
+        after = [job["state"] for job in platform.jobs(full)]
+        assert "idle" not in after
+        assert "running" in after
+        assert f"{after.count('removed')} waiting jobs of {full} removed" in said
+    finally:
+        platform.pool.remove([job["id"] for job in platform.jobs(full)], "the test is over")
+
+
+def test_what_a_light_function_printed_is_shown(platform: Platform, tmp_path: Path) -> None:
+    # given
+    name = f"words{uuid.uuid4().hex[:8]}"
+    platform.push(light(tmp_path, name))
+    for file, words in (("a", b"one two"), ("b", b"bad")):
+        platform.put(f"/demo/in/{name}/{file}.txt", words)
+    platform.drained()
+
+    # when
+    text = platform.faasctl("fn", "logs", f"demo.{name}")
+    rows = platform.faasctl("fn", "logs", f"demo.{name}", "--event", f"/demo/in/{name}/b.txt", "-o", "json")
+    platform.faasctl("fn", "remove", f"demo.{name}", "--yes")
+
+    # then
+    assert f"/demo/in/{name}/a.txt  exit 0\n  counting /demo/in/{name}/a.txt\n" in text
+    (run,) = [json.loads(line) for line in rows.splitlines()]
+    assert run["exit"] == 20
+    assert "ValueError: there is something bad in it" in run["reason"]
+    assert run["at"] <= time.time()

@@ -2,9 +2,11 @@
 # mypy: ignore-errors
 # Runs in the action's process, as a program: checks what the runtime's compile script (core/python3Action/bin/compile)
 # checks, hands descriptor 3 over, and becomes exec__.py, the launcher. It imports nothing that an action may shadow.
+import _signal
 import os
 import sys
 
+_signal.signal(_signal.SIGINT, _signal.default_int_handler)  # a shell that starts the host behind itself ignores it
 _number = int(sys.argv.pop())
 if _number != 3:
     os.dup2(_number, 3)

@@ -1,4 +1,4 @@
-"""`faasctl event`: records on their way into the platform."""
+"""`faasctl event send`: records onto a topic."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from faasctl.options import env_option, output
 MAX_RECORD = 1_000_000
 
 
-@click.group(name="event", epilog="\b\nExample:\n  faasctl event send records.jsonl")
-def command() -> None:
-    """Send events."""
+EPILOG = """\b
+Examples:
+  faasctl event send records.jsonl
+  faasctl event send - --topic billing < one.json
+"""
 
 
-@command.command(
-    epilog="\b\nExamples:\n  faasctl event send records.jsonl\n  faasctl event send - --topic billing < one.json"
-)
+@click.command(name="send", epilog=EPILOG)
 @click.argument("file", type=click.File("rb"))
 @click.option("--topic", help="The topic, when the environment has several.")
 @env_option
 @output
-def send(file: IO[bytes], topic: str | None, env: Environment, output: str) -> None:
+def command(file: IO[bytes], topic: str | None, env: Environment, output: str) -> None:
     """Put raw records from FILE (one JSON document a line, - for standard input) on a topic.
 
     Lines go as they are: one that is no JSON reaches the filter and becomes a failed item, as it would from outside.

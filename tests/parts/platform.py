@@ -7,6 +7,7 @@ import io
 import json
 import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import quote
@@ -20,6 +21,7 @@ from eventflow.registry import IN_FORCE_MS
 from faasctl import environment
 from faasctl.environment.model import ProcessPool as ProcessPoolSite
 from faasctl.kafka import cluster
+from faasctl.local.parts import Choice
 from faasctl.local.process import Service
 from faasctl.local.stack import TOPIC, Stack
 from faasctl.main import cli
@@ -36,8 +38,6 @@ class Platform:
     def __init__(self, stack: Stack) -> None:
         self.stack = stack
         self.env = environment.load(stack.environment_file)
-        assert isinstance(self.env.pool, ProcessPoolSite)
-        self.pool = ProcessPool(self.env.pool.url, self.env.pool.token.reveal())
         account = self.env.openwhisk.platform
         self.openwhisk = OpenWhisk(self.env.openwhisk.apihost, account.auth.reveal(), namespace=account.namespace)
         self.storage = requests.Session()
@@ -45,6 +45,12 @@ class Platform:
         self.storage.verify = stack.status["storage"]["ca"]
         self.storage.headers["Authorization"] = f"Bearer {stack.status['storage']['token']}"
         self.endpoint: str = stack.status["storage"]["endpoint"]
+
+    @cached_property
+    def pool(self) -> ProcessPool:
+        """The process pool, of a stack that has one."""
+        assert isinstance(self.env.pool, ProcessPoolSite)
+        return ProcessPool(self.env.pool.url, self.env.pool.token.reveal())
 
     def faasctl(self, *words: str) -> str:
         """Run a command against this platform; returns what it printed."""
@@ -137,9 +143,11 @@ class Platform:
 
 
 @contextlib.contextmanager
-def running(folder: Path, functions: Sequence[Path] = (FUNCTIONS / "calibrate",)) -> Iterator[Platform]:
+def running(
+    folder: Path, functions: Sequence[Path] = (FUNCTIONS / "calibrate",), choice: Choice | None = None
+) -> Iterator[Platform]:
     """Start a stack in ``folder``, deploy the platform, push functions; everything is gone at the end."""
-    with Stack(folder) as stack:
+    with Stack(folder, choice) as stack:
         platform = Platform(stack)
         platform.faasctl("deploy", "--yes")
         for function in functions:

@@ -81,6 +81,9 @@ NEGOTIATOR_MIN_INTERVAL = 1
 NEGOTIATOR_CYCLE_DELAY = 1
 SCHEDD_INTERVAL = 2
 SCHEDD_MIN_INTERVAL = 1
+# A daemon that died is started again at once, not after ten seconds.
+MASTER_BACKOFF_CONSTANT = 1
+MASTER_BACKOFF_CEILING = 2
 PERIODIC_EXPR_INTERVAL = 2
 STARTER_ALLOW_RUNAS_OWNER = False
 EVENT_LOG_FORMAT_OPTIONS = UTC, ISO_DATE, SUB_SECOND
@@ -223,22 +226,22 @@ def main() -> int:
     parser.add_argument("--config", type=Path, help="more configuration, read last")
     options = parser.parse_args()
     user = program.account()
-    with program.home(options.dir, user) as home:
+    home = program.home(options.dir, user)
 
-        def begin() -> tuple[subprocess.Popen[bytes], Mapping[str, object]]:
-            extra = options.config.read_text() if options.config is not None else ""
-            pool = configure(home, find(), extra, user=user)
-            master = start(pool)
-            token = write_private(options.dir / "token", pool.token())
-            log = home / "log/EventLog"
-            return master, {
-                "collector": pool.collector,
-                "schedd": pool.schedd,
-                "token": str(token),
-                "event_log": str(log),
-            }
+    def begin() -> tuple[subprocess.Popen[bytes], Mapping[str, object]]:
+        extra = options.config.read_text() if options.config is not None else ""
+        pool = configure(home, find(), extra, user=user)
+        master = start(pool)
+        token = write_private(options.dir / "token", pool.token())
+        log = home / "log/EventLog"
+        return master, {
+            "collector": pool.collector,
+            "schedd": pool.schedd,
+            "token": str(token),
+            "event_log": str(log),
+        }
 
-        return program.serve(begin)
+    return program.serve(begin)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from eventflow.errors import FaasError
@@ -69,23 +69,30 @@ def end(server: subprocess.Popen[bytes]) -> None:
             server.wait()
 
 
-@contextlib.contextmanager
-def home(folder: Path, user: str | None) -> Iterator[Path]:
+def home(folder: Path, user: str | None) -> Path:
     """Where a server that may run as ``user`` keeps its files: ``folder``, if it can.
 
     Another account cannot reach a folder that is private to this one, and sockets need short paths. Then it is a
-    folder for temporary files, gone at the end.
+    temporary folder, to which a link leads for the next start; `forget_home` removes it.
     """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     if user is None and len(str(folder.resolve())) <= SHORT:
-        yield folder.resolve()
-        return
-    temporary = Path(tempfile.mkdtemp(prefix="faas-"))
-    temporary.chmod(0o755)
-    try:
-        yield temporary
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        return folder.resolve()
+    link = folder / "home"
+    if not link.is_dir():
+        link.unlink(missing_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix="faas-"))
+        temporary.chmod(0o755)
+        link.symlink_to(temporary)
+    return link.readlink()
+
+
+def forget_home(folder: Path) -> None:
+    """Remove what `home` made elsewhere."""
+    link = folder / "home"
+    if link.is_symlink():
+        shutil.rmtree(link.readlink(), ignore_errors=True)
+        link.unlink()
 
 
 def hand_over(folder: Path, user: str | None) -> None:

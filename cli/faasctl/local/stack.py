@@ -15,7 +15,7 @@ import yaml
 
 from faasctl import bundle
 from faasctl.local import folder as files
-from faasctl.local import parts
+from faasctl.local import parts, program
 from faasctl.local.folder import Secrets, write_private
 from faasctl.local.parts import TREE, Choice
 from faasctl.local.process import Service
@@ -70,6 +70,8 @@ class Stack:
         for service in reversed(self.services):
             service.stop()
         self.services.clear()
+        for part in ("htcondor", "xrootd"):
+            program.forget_home(self.folder / part)
         (self.folder / "stack.json").unlink(missing_ok=True)
         if self._lock >= 0:
             os.close(self._lock)

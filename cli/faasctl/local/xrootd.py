@@ -219,20 +219,20 @@ def main() -> int:
     parser.add_argument("--tree", action="append", required=True, help="a folder that may be written; again for more")
     options = parser.parse_args()
     user = program.account()
-    with program.home(options.dir, user) as home:
+    home = program.home(options.dir, user)
 
-        def begin() -> tuple[subprocess.Popen[bytes], Mapping[str, object]]:
-            server = configure(home, options.tree, user=user)
-            process = start(server, find(), user=user)
-            facts: dict[str, object] = {
-                "endpoint": server.endpoint,
-                "ca": str(server.ca),
-                "data": str(server.data),
-                "changes": str(server.changes),
-            }
-            return process, facts | {name: list(map(str, server.certificate(name))) for name in USERS}
+    def begin() -> tuple[subprocess.Popen[bytes], Mapping[str, object]]:
+        server = configure(home, options.tree, user=user)
+        process = start(server, find(), user=user)
+        facts: dict[str, object] = {
+            "endpoint": server.endpoint,
+            "ca": str(server.ca),
+            "data": str(server.data),
+            "changes": str(server.changes),
+        }
+        return process, facts | {name: list(map(str, server.certificate(name))) for name in USERS}
 
-        return program.serve(begin)
+    return program.serve(begin)
 
 
 if __name__ == "__main__":

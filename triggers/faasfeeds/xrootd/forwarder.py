@@ -58,8 +58,7 @@ class Forwarder:
             os.close(self._pipe)
             if self._waiting:
                 log.error("%d events were not sent", len(self._waiting))
-            if self._producer is not None:
-                self._producer.close(timeout=5)
+            self._hang_up()
 
     def turn(self, patience: float) -> None:
         """Wait up to ``patience`` seconds for notes, take them, and send the events whose time has come."""
@@ -100,8 +99,14 @@ class Forwarder:
             ]
         except Exception as error:  # no broker, no topic, whatever its client meets: the events wait
             log.warning("%d events wait for Kafka: %s", len(self._waiting), error)
+            self._hang_up()
         if self._waiting:
             time.sleep(RETRY_S)
+
+    def _hang_up(self) -> None:
+        if self._producer is not None:
+            self._producer.close(timeout=5)
+            self._producer = None
 
     def _produce(self, event: dict[str, object]) -> Any:
         key = str(event["subject"]).encode()

@@ -5,6 +5,7 @@ Runs where WSKDEPLOY or the PATH name a wskdeploy.
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -146,7 +147,8 @@ def test_the_platforms_manifest_deploys_with_wskdeploy(host: openwhisk.OpenWhisk
     build_actions(bundle.action_folders(), Target.of_kind("python:3.11"), tmp_path / "dist/actions")
     file = tmp_path / "wskdeploy.yaml"
     rendered = (bundle.root() / "wskdeploy.yaml").read_text().replace("http://127.0.0.1:3233", host.apihost)
-    file.write_text(rendered.replace("topic:faas.registrations", str(tmp_path / "registrations")))
+    folder = tmp_path / "registrations"
+    file.write_text(rendered.replace('{"topic": "faas.registrations"}', json.dumps({"directory": str(folder)})))
 
     by_wskdeploy(host, file, variables)
     by_faasctl(host, file, variables)
@@ -154,4 +156,4 @@ def test_the_platforms_manifest_deploys_with_wskdeploy(host: openwhisk.OpenWhisk
     guest = contents(host, "guest")
     assert guest == contents(host, "functions")
     assert len(guest) == 10
-    assert len(list((tmp_path / "registrations").iterdir())) == 2
+    assert len(list(folder.iterdir())) == 2

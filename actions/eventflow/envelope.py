@@ -15,6 +15,7 @@ import msgspec
 from eventflow import function
 from eventflow.batch import SCHEMA, Batch, Item, Registered, each
 from eventflow.errors import FaasError, ItemError
+from eventflow.function import Function
 from eventflow.pattern import expand
 from eventflow.policy import Policy
 from eventflow.storages import Storage, holding
@@ -66,17 +67,22 @@ def build(
             for name, path in ((name, expand(template, item.captures)) for name, template in spec.inputs.items())
         },
         "write": None if output is None else _place(holding(known, output), "write", output),
-        "exec": {
-            "function": spec.full_name,
-            "version": registered.version,
-            "code": registered.code,
-            "command": [expand_argument(word, item.captures) for word in spec.run.command] or None,
-            "runtime": spec.resources.runtime,
-            **{name: getattr(spec.run, name) for name in RUNTIME_KEYS},
-        },
+        "exec": execution(spec, registered, item.captures),
         "params": spec.params,
         "event": msgspec.to_builtins(visible),
         "lineage": [],
+    }
+
+
+def execution(spec: Function, registered: Registered, captures: Mapping[str, str]) -> dict[str, Any]:
+    """What the job runs: `exec` of the event."""
+    return {
+        "function": spec.full_name,
+        "version": registered.version,
+        "code": registered.code,
+        "command": [expand_argument(word, captures) for word in spec.run.command] or None,
+        "runtime": spec.resources.runtime,
+        **{name: getattr(spec.run, name) for name in RUNTIME_KEYS},
     }
 
 

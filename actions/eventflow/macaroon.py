@@ -111,6 +111,8 @@ def _unix_time(text: str) -> float:
 def _parse(token: str) -> Macaroon:
     try:
         macaroon = Macaroon.deserialize(token)
+        if not macaroon.signature or not macaroon.identifier:
+            raise ValueError("cut off")
         if not macaroon.location.isascii():
             # pymacaroons 0.13 writes a packet's length in characters: a path with an umlaut in dCache's
             # "Optional[/path]" would break the token. The location is a hint that no signature covers.

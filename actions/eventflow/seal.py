@@ -8,6 +8,7 @@ moved to another.
 from __future__ import annotations
 
 import base64
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -32,14 +33,27 @@ def key_from_text(text: str) -> bytes:
     return key
 
 
+def keys_from_text(text: str) -> tuple[bytes, ...]:
+    """The keys in force: the one that seals, and after a blank the one before it, whose work may still be on its way.
+
+    Raises `SealError`.
+    """
+    keys = tuple(key_from_text(one) for one in text.split())
+    if not 0 < len(keys) < 3:
+        raise SealError("there must be one key, or two while they are changed")
+    return keys
+
+
 def seal(value: Any, *, name: str, key: bytes) -> str:
     """Seal a JSON-able value for the event ``name``; every call gives another text (random nonce)."""
     return base64.b64encode(Aead(key).encrypt(msgspec.json.encode(value), name.encode())).decode()
 
 
-def unseal(text: str, *, name: str, key: bytes) -> Any:
-    """Open what `seal` made for ``name``; raises `SealError` when it is anything else."""
-    try:
-        return msgspec.json.decode(Aead(key).decrypt(base64.b64decode(text), name.encode()))
-    except (CryptoError, ValueError):
-        raise SealError(f"the sealed tokens of {name} cannot be opened with this key for this event") from None
+def unseal(text: str, *, name: str, keys: Sequence[bytes]) -> Any:
+    """Open what `seal` made for ``name`` under one of ``keys``; raises `SealError` when it is anything else."""
+    for key in keys:
+        try:
+            return msgspec.json.decode(Aead(key).decrypt(base64.b64decode(text), name.encode()))
+        except (CryptoError, ValueError):
+            continue
+    raise SealError(f"what is sealed for {name} cannot be opened with this key for this event")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -21,7 +21,7 @@ from eventflow.exactly_once import (
 from eventflow.function import Function
 from eventflow.invoking import Actions, Light
 from eventflow.policy import Policy
-from eventflow.seal import unseal
+from eventflow.seal import SealError, unseal
 
 Code = Callable[[Function, Registered], bytes]
 """Fetches the zip of a function's code from the registry."""
@@ -34,8 +34,8 @@ def run(
     code: Code,
     actions: Actions,
     policies: Mapping[str, Policy],
-    seal_key: bytes,
-    submit_key: bytes,
+    seal_keys: Sequence[bytes],
+    submit_keys: Sequence[bytes],
     now: Callable[[], float],
 ) -> Batch:
     """Submit the items of a batch, and invoke those of light functions (``actions`` is their namespace); what cannot
@@ -52,13 +52,23 @@ def run(
         registered = batch.functions[item.function]
         try:
             spec = function.decode(registered.spec)
-            tokens = _tokens(item, spec, seal_key, submit_key, now())
-            rules = _rules(policies, spec)
+            tokens = _tokens(item, spec, seal_keys, submit_keys, now())
+            rules = rules_of(policies, spec)
+            event = envelope.complete(item.envelope or {}, tokens)
             if spec.run.backend == "openwhisk":
-                event = envelope.complete(item.envelope or {}, tokens)
                 lights.setdefault(item.function, []).append(Light(item, registered.version, event))
                 continue
-            jobs.append(_job(item, spec, registered, code, rules, tokens))
+            jobs.append(
+                job_for(
+                    event,
+                    spec,
+                    registered,
+                    code,
+                    rules,
+                    origin=str(item.origin),
+                    expires=tokens["expires"] - spec.resources.runtime,
+                )
+            )
         except ItemError as error:
             failed.append(failure(item, "submit", error))
         except FaasError as error:
@@ -93,44 +103,58 @@ def run(
     return settle(batch, failed=failed, done=done)
 
 
-def _tokens(item: Item, spec: Function, seal_key: bytes, submit_key: bytes, now: float) -> dict[str, Any]:
-    """The item's tokens, once its submit token was found to allow what is about to be done."""
+def _tokens(
+    item: Item, spec: Function, seal_keys: Sequence[bytes], submit_keys: Sequence[bytes], now: float
+) -> dict[str, Any]:
+    """The item's tokens, once its submit token was found to allow what is about to be done.
+
+    What cannot be opened is retryable: in the middle of a deploy, `mint_tokens` may have a key that this step has not.
+    """
     if item.tokens is None or item.envelope is None:
         raise ItemError("the item came without tokens or envelope", code="internal")
-    tokens: dict[str, Any] = unseal(item.tokens, name=item.key, key=seal_key)
-    submittoken.verify(tokens["submit"], item.key, spec, now=now, secret=submit_key)
+    try:
+        tokens: dict[str, Any] = unseal(item.tokens, name=item.key, keys=seal_keys)
+    except SealError as error:
+        raise ItemError(str(error), code="seal", retryable=True) from None
+    submittoken.verify(tokens["submit"], item.key, spec, now=now, secrets=submit_keys)
     return tokens
 
 
-def _rules(policies: Mapping[str, Policy], spec: Function) -> Policy:
+def rules_of(policies: Mapping[str, Policy], spec: Function) -> Policy:
+    """The policy of a function's namespace; raises `ItemError`."""
     if spec.namespace not in policies:
         raise ItemError(f"no policy for namespace {spec.namespace}", code="policy")
     return policies[spec.namespace]
 
 
-def _job(
-    item: Item, spec: Function, registered: Registered, code: Code, rules: Policy, tokens: Mapping[str, Any]
+def job_for(
+    event: Mapping[str, Any],
+    spec: Function,
+    registered: Registered,
+    code: Code,
+    rules: Policy,
+    *,
+    origin: str,
+    expires: float,
 ) -> Job:
-    files = {
-        "events.jsonl": msgspec.json.encode(envelope.complete(item.envelope or {}, tokens)) + b"\n",
-        "runner.py": job.source(),
-    }
+    """The job of a self-sufficient event; ``expires`` is when it is too late to start. Raises `ItemError`."""
+    files = {"events.jsonl": msgspec.json.encode(event) + b"\n", "runner.py": job.source()}
     if spec.run.main is not None:
         files["function.zip"] = code(spec, registered)
     return Job(
-        key=item.key,
+        key=event["key"],
         function=spec.full_name,
         namespace=spec.namespace,
         version=registered.version,
         code=registered.code,
-        origin=str(item.origin),
+        origin=origin,
         resources=spec.resources,
         retries=spec.retries,
         image=spec.run.image,
         limits=spec.limits,
         accounting_group=rules.accounting_group,
         attributes=dict(rules.job_attributes),
-        expires=tokens["expires"] - spec.resources.runtime,
+        expires=expires,
         files=files,
     )
 

@@ -12,7 +12,7 @@ from eventflow.clients.openwhisk import OpenWhisk
 from eventflow.clients.pools import PoolAccess, connect
 from eventflow.exactly_once import Pool
 from eventflow.policy import by_namespace
-from eventflow.seal import key_from_text
+from eventflow.seal import keys_from_text
 from eventflow.settings import adopt, setting
 
 
@@ -43,8 +43,8 @@ def main(args: dict[str, Any]) -> dict[str, Any]:
         code=code(),
         actions=functions(),
         policies=by_namespace(setting("FAAS_POLICIES", list[dict[str, Any]])),
-        seal_key=key_from_text(setting("FAAS_SEAL_KEY", str)),
-        submit_key=key_from_text(setting("FAAS_SUBMIT_KEY", str)),
+        seal_keys=keys_from_text(setting("FAAS_SEAL_KEY", str)),
+        submit_keys=keys_from_text(setting("FAAS_SUBMIT_KEY", str)),
         now=time.time,
     )
     return batch.result(submitted, "submit")

@@ -84,7 +84,7 @@ def kafka_feed(env: Environment) -> Iterator[Provider]:
 
     def feed(registration: Registration) -> TriggerFeed:
         try:
-            auth = str(unseal(registration.auth, name=registration.trigger, key=key))
+            auth = str(unseal(registration.auth, name=registration.trigger, keys=[key]))
         except SealError:
             raise FeedError(
                 "its key was sealed with another keys.feed than this environment's",

@@ -23,6 +23,7 @@ COMMANDS = {
     "local": "faasctl.commands.local:command",
     "plan": "faasctl.commands.plan:command",
     "render": "faasctl.commands.render:command",
+    "token": "faasctl.commands.token:command",
     "undeploy": "faasctl.commands.undeploy:command",
     "validate": "faasctl.commands.validate:command",
 }

@@ -17,7 +17,7 @@ from eventflow.minting import Tokens, mint
 from eventflow.parents import READ, WRITE, Parents
 from eventflow.policy import Policy
 from eventflow.registry import IN_FORCE_MS
-from eventflow.storages import Basic, Credential, Storage
+from faasctl.functions import site
 from faasctl.functions.file import load, load_policy
 from tests.parts.platform import FUNCTIONS, Platform, wait
 
@@ -28,20 +28,7 @@ OUTPUT = "/demo/out/confined/a.csv.d/"
 @pytest.fixture(scope="module")
 def parents(platform: Platform) -> Parents:
     """Minting with the platform's own credential, as `mint_tokens` does it."""
-    site = platform.env.storages[0]
-    basic = site.credentials["default"].basic
-    assert basic is not None
-    assert site.ca is not None
-    storage = Storage(
-        name=site.name,
-        flavour=site.flavour,
-        prefixes=site.prefixes,
-        read=site.read,
-        write=site.write,
-        ca=Path(site.ca).read_text(),
-        credentials={"default": Credential(basic=Basic(basic.username, basic.password.reveal()))},
-    )
-    return Parents([storage], now=time.time)
+    return Parents(site.storages(platform.env), now=time.time)
 
 
 @pytest.fixture(scope="module")

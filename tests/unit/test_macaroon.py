@@ -87,12 +87,12 @@ def test_an_answer_that_is_no_macaroon_is_not_repeated_in_the_error() -> None:
 def test_sealed_tokens_open_only_for_their_own_event_and_key() -> None:
     key, other = os.urandom(32), os.urandom(32)
     text = seal.seal({"read": "MDAx"}, name="event/f", key=key)
-    assert seal.unseal(text, name="event/f", key=key) == {"read": "MDAx"}
+    assert seal.unseal(text, name="event/f", keys=[other, key]) == {"read": "MDAx"}
     for name, wrong in (("event/g", key), ("event/f", other)):
         with pytest.raises(SealError):
-            seal.unseal(text, name=name, key=wrong)
+            seal.unseal(text, name=name, keys=[wrong])
     with pytest.raises(SealError):
-        seal.unseal(text[:-8] + "AAAAAAA=", name="event/f", key=key)
+        seal.unseal(text[:-8] + "AAAAAAA=", name="event/f", keys=[key])
 
 
 def test_a_key_of_the_wrong_size_is_refused_without_being_shown() -> None:
@@ -122,7 +122,7 @@ NOW = 1_800_000_000.0
 
 def test_a_submit_token_is_good_for_its_job() -> None:
     token = submittoken.mint("e/n.f", spec(cpus=2), now=NOW, secret=SECRET)
-    submittoken.verify(token, "e/n.f", spec(cpus=2), now=NOW + 1, secret=SECRET)
+    submittoken.verify(token, "e/n.f", spec(cpus=2), now=NOW + 1, secrets=[SECRET])
 
 
 @pytest.mark.parametrize(
@@ -139,7 +139,7 @@ def test_a_submit_token_is_good_for_nothing_else(
 ) -> None:
     token = submittoken.mint("e/n.f", spec(cpus=2), now=NOW, secret=SECRET)
     with pytest.raises(ItemError, match=why) as refused:
-        submittoken.verify(token, key, spec(**resources), now=now, secret=secret)
+        submittoken.verify(token, key, spec(**resources), now=now, secrets=[secret])
     assert refused.value.code == "submit_token"
     assert token not in str(refused.value)
 
@@ -148,10 +148,10 @@ def test_a_submit_token_with_a_caveat_of_unknown_meaning_is_refused() -> None:
     token = Macaroon.deserialize(submittoken.mint("e/n.f", spec(), now=NOW, secret=SECRET))
     token.add_first_party_caveat("weekday:sunday")
     with pytest.raises(ItemError, match="weekday does not hold"):
-        submittoken.verify(token.serialize(), "e/n.f", spec(), now=NOW, secret=SECRET)
+        submittoken.verify(token.serialize(), "e/n.f", spec(), now=NOW, secrets=[SECRET])
 
 
 def test_a_submit_token_without_its_claims_is_refused_even_when_signed() -> None:
     bare = Macaroon(location="faasctl", identifier="e/n.f", key=SECRET).serialize()
     with pytest.raises(ItemError, match="names no before, cpus"):
-        submittoken.verify(bare, "e/n.f", spec(), now=NOW, secret=SECRET)
+        submittoken.verify(bare, "e/n.f", spec(), now=NOW, secrets=[SECRET])

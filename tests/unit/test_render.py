@@ -30,7 +30,7 @@ PROCESS = {
 
 
 def actions_of(text: str, values: dict[str, str], folder: Path) -> dict[str, Action]:
-    for name in ("filter_event", "mint_tokens", "augment_event", "submit_condor", "registry", "kafka_feed"):
+    for name in ("filter_event", "mint_tokens", "augment_event", "submit_condor", "submit", "registry", "kafka_feed"):
         (folder / f"{name}.py").touch()
     document = strict_yaml.parse(text.replace(".zip", ".py").encode(), "m.yaml")
     wanted = manifest.desired(document, namespace="guest", base=folder, variables=values)
@@ -72,11 +72,11 @@ def test_each_action_holds_what_it_needs_and_nothing_else(tmp_path: Path) -> Non
 
     assert holders == {
         "FAAS_PLATFORM_AUTH": set(),
-        "FAAS_FUNCTIONS_AUTH": {"filter_event", "submit_condor", "registry"},
+        "FAAS_FUNCTIONS_AUTH": {"filter_event", "submit_condor", "submit", "registry"},
         "FAAS_STORAGE_PASSWORD": {"mint_tokens"},
-        "FAAS_POOL_TOKEN": {"submit_condor"},
+        "FAAS_POOL_TOKEN": {"submit_condor", "submit"},
         "FAAS_SEAL_KEY": {"mint_tokens", "submit_condor"},
-        "FAAS_SUBMIT_KEY": {"mint_tokens", "submit_condor"},
+        "FAAS_SUBMIT_KEY": {"mint_tokens", "submit_condor", "submit"},
         "FAAS_FEED_KEY": {"kafka_feed"},
         "FAAS_ADMIN_KEY": {"registry"},
     }

@@ -86,9 +86,9 @@ class _Writer:
         reference."""
         return self._quoted(value if isinstance(value, str) else self._json(value))
 
-    def variable(self, secret: Secret) -> str:
-        """A reference to a secret, in single quotes."""
-        return self._quoted(self._reference(secret))
+    def variable(self, secret: Secret, old: Secret | None = None) -> str:
+        """A reference to a secret, in single quotes; after a blank the one that it replaces, if there is one."""
+        return self._quoted(" ".join(self._reference(one) for one in (secret, old) if one is not None))
 
     def _json(self, value: Any) -> str:
         if isinstance(value, Secret):

@@ -117,7 +117,7 @@ def _registered_with(held: Registration | None, auth: str, seal_key: bytes) -> b
     if held is None:
         return True
     try:
-        known = unseal(held.auth, name=held.trigger, key=seal_key)
+        known = unseal(held.auth, name=held.trigger, keys=[seal_key])
     except SealError:
         return False
     return hmac.compare_digest(str(known).encode(), auth.encode())

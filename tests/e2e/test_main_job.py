@@ -8,6 +8,7 @@ import json
 import random
 import uuid
 import zlib
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -119,6 +120,10 @@ def test_an_srm_upload_is_one_job(platform: Platform) -> None:
 
 
 def test_bad_records_are_dead_letters_with_their_reasons_and_nothing_else_is_lost(platform: Platform) -> None:
+    def codes() -> Counter[str]:
+        return Counter(one["headers"]["faaserrorcode"] for one in platform.read_topic("faas.dead-letters"))
+
+    before = codes()
     good = written("/demo/in/r/among-bad.csv")
     platform.send(
         '{"msgType": "transfer", "da',
@@ -131,8 +136,7 @@ def test_bad_records_are_dead_letters_with_their_reasons_and_nothing_else_is_los
     jobs = submitted(platform, "/demo/in/r/among-bad.csv")
     remove(platform, jobs)
     assert len(jobs) == 1
-    codes = sorted(one["headers"]["faaserrorcode"] for one in platform.read_topic("faas.dead-letters"))
-    assert codes == ["bad_path", "unknown_type", "unparsable"]
+    assert codes() - before == Counter(["bad_path", "unknown_type", "unparsable"])
 
 
 def test_the_functions_own_output_fires_nothing(platform: Platform) -> None:

@@ -90,7 +90,7 @@ class Parents:
         """Ask for a parent. It lives twice as long as the longest of its children, where the storage allows it, so
         that it serves for half of its life at least."""
         client = self._client(storage, rules)
-        door = storage.read if activities == READ else storage.write
+        door = storage.mint or (storage.read if activities == READ else storage.write)
         if activities == WRITE:
             client.make_directory(prefix, door=door)
         now = self._now()

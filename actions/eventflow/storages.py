@@ -86,7 +86,8 @@ class Storage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
     ``credentials`` is empty where a step must not hold any; ``subnets`` are the worker nodes' networks that
     tokens are bound to (dcache only); ``max_token_life`` (seconds) is the site's own limit, where it is not the
-    default.
+    default. ``mint`` is the door where the platform itself logs in, if that is another one: on XRootD it must be, or
+    the bearer of a token can append ``name:`` and be taken for the platform's user, on the connection that it uses.
     """
 
     name: str
@@ -98,6 +99,7 @@ class Storage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     credentials: dict[str, Credential] = {}
     subnets: tuple[str, ...] = ()
     max_token_life: int | None = None
+    mint: str | None = None
 
     @property
     def longest_life(self) -> int:

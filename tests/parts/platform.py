@@ -119,6 +119,8 @@ class Platform:
         consumer = cluster(self.env).consumer("test-reader")
         try:
             partitions = [TopicPartition(topic, number) for number in consumer.partitions_for_topic(topic) or ()]
+            if not partitions:  # nobody wrote to it yet
+                return []
             consumer.assign(partitions)
             consumer.seek_to_beginning(*partitions)
             ends = consumer.end_offsets(partitions)

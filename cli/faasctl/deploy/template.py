@@ -146,6 +146,7 @@ def storage_settings(storage: Storage, credentials: bool) -> dict[str, Any]:
         "ca": _pem(storage.ca),
         "subnets": storage.subnets,
         "max_token_life": storage.max_token_life,
+        "mint": storage.mint,
     }
     if credentials:
         plain["credentials"] = {

@@ -17,6 +17,12 @@ def concerns(storages: Iterable[Storage], now: float) -> Iterator[str]:
         for name, credential in storage.credentials.items():
             for concern in _about(credential, now):
                 yield f"storage {storage.name}: credential {name}: {concern}"
+        macaroons = any(credential.jwt is None for credential in storage.credentials.values())
+        if storage.flavour == "xrootd" and macaroons and storage.mint in (None, storage.read, storage.write):
+            yield (
+                f"storage {storage.name}: a job can act as the platform's user, since XRootD believes the last name: of"
+                " a token; let jobs use doors without an authdb, and name the other as `mint`"
+            )
         families = {ipaddress.ip_network(subnet).version for subnet in storage.subnets}
         if storage.flavour == "xrootd" and families:
             yield f"storage {storage.name}: subnets have no effect, since XRootD's tokens know no addresses"

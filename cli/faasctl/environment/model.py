@@ -132,6 +132,7 @@ class Storage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
     ``subnets`` are the worker nodes' networks; tokens are bound to them where the storage can (dCache).
     ``identities`` are the users that the storage knows the platform's jobs as, besides those of its passwords.
+    ``mint`` is the door where the platform asks for tokens, if jobs use others: on XRootD they should.
     ``max_token_life`` is the longest that its tokens live, where the site changed the default (dCache 7d, XRootD 24h).
     """
 
@@ -145,6 +146,7 @@ class Storage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     subnets: tuple[str, ...] = ()
     identities: tuple[str, ...] = ()
     max_token_life: Duration | None = None
+    mint: str | None = None
 
 
 class ProcessPool(

@@ -147,7 +147,7 @@ def start(server: Server, binary: Path, *, user: str | None = None) -> subproces
     command = [str(binary), "-c", str(server.home / "xrootd.cfg"), "-n", "local"]
     process = program.start(command, log, user=user)
     end = time.monotonic() + START_S
-    while not _answers(server):
+    while not answers(server.port, server.ca):
         if process.poll() is not None or time.monotonic() > end:
             program.end(process)
             said = log.read_text(errors="replace").strip()[-1000:]
@@ -156,11 +156,12 @@ def start(server: Server, binary: Path, *, user: str | None = None) -> subproces
     return process
 
 
-def _answers(server: Server) -> bool:
-    trust = ssl.create_default_context(cafile=str(server.ca))
+def answers(port: int, ca: Path) -> bool:
+    """Whether a server takes TLS connections on a port of this machine."""
+    trust = ssl.create_default_context(cafile=str(ca))
     with (
         contextlib.suppress(OSError),
-        socket.create_connection(("127.0.0.1", server.port), timeout=2) as plain,
+        socket.create_connection(("127.0.0.1", port), timeout=2) as plain,
         trust.wrap_socket(plain, server_hostname="localhost"),
     ):
         return True

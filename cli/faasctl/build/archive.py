@@ -5,7 +5,8 @@ from __future__ import annotations
 import io
 import os
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 from eventflow.errors import FaasError
@@ -40,6 +41,9 @@ def folder_files(folder: Path) -> Iterator[tuple[str, Path]]:
                     where=str(folder / path.relative_to(base)),
                     hint="copy the file into the folder: only what is inside it travels",
                 )
+            if not path.is_file():
+                where = str(folder / path.relative_to(base))
+                raise BuildError("is no file that could be packed", where=where, hint="a link to nothing, or a pipe")
             yield path.relative_to(base).as_posix(), path
 
 
@@ -73,16 +77,19 @@ def zip_folder(
     vendored: Path | None = None,
     extra: Mapping[str, Path | bytes] | None = None,
     need_main: bool = True,
+    leave_out: Sequence[str] = (),
 ) -> bytes:
     """A folder as an action's zip: its files, ``vendored`` packages beside them, and ``extra`` entries.
 
-    A name that occurs twice is taken from ``extra``, else from the folder. ``requirements.txt`` stays out: at the
+    A name that occurs twice is taken from ``extra``, else from the folder. What of the folder matches one of the
+    patterns in ``leave_out`` (`fnmatch`) does not travel. ``requirements.txt`` stays out: at the
     root of a zip it makes the runtime run pip when the action starts (openwhisk-runtime-python, ``bin/compile``).
     """
     if not folder.is_dir():
         raise BuildError("is no folder", where=str(folder))
     entries: dict[str, Path | bytes] = dict(folder_files(vendored)) if vendored else {}
-    entries.update(folder_files(folder))
+    own = folder_files(folder)
+    entries.update((name, path) for name, path in own if not any(fnmatchcase(name, out) for out in leave_out))
     entries.update(extra or {})
     entries.pop("requirements.txt", None)
     if need_main and "__main__.py" not in entries:

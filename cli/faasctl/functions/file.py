@@ -11,6 +11,8 @@ from eventflow.spec import SpecError
 from faasctl import strict_yaml
 
 FILE_NAME = "function.yaml"
+SCHEMA_NAME = ".function.schema.json"
+"""The JSON schema that editors check `function.yaml` by, beside it."""
 
 
 def load(path: Path) -> Function:

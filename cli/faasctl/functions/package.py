@@ -12,8 +12,14 @@ from eventflow import job
 from eventflow.function import Function
 from eventflow.registrar import CODE_BYTES
 from faasctl.build import BuildError, Target, vendor, zip_folder
-from faasctl.build.archive import megabytes
-from faasctl.functions.file import FILE_NAME
+from faasctl.build.archive import folder_files, largest, megabytes
+from faasctl.functions.file import FILE_NAME, SCHEMA_NAME
+
+LEFT_OUT = ("test_*.py", "tests/*", SCHEMA_NAME, ".gitlab-ci.yml", ".gitignore")
+"""What belongs to a function and is of no use to a job: a changed test is no new version."""
+
+SOURCE_BYTES = 64 << 20
+"""The most that a folder may hold before it is compressed: each job unpacks it."""
 
 _WORKERS_GLIBC = 28
 """Worker nodes run Enterprise Linux 8 or newer: wheels for glibc up to 2.28 work there."""
@@ -43,6 +49,7 @@ def pack(folder: Path, function: Function, target: Target) -> Package:
 
     Raises `BuildError`: links to outside of the folder, requirements without a wheel, more than `CODE_BYTES`.
     """
+    _check_size(folder)
     requirements = folder / "requirements.txt"
     vendored = vendor(requirements, target, constraints=_NO_CONSTRAINTS) if function.run.main else None
     extra: Mapping[str, Path | bytes] = {}
@@ -50,7 +57,7 @@ def pack(folder: Path, function: Function, target: Target) -> Package:
         extra = job.wrapper()
     elif not (folder / "__main__.py").exists():
         extra = {"__main__.py": _JOB_ONLY}
-    data = zip_folder(folder, vendored=vendored, extra=extra)
+    data = zip_folder(folder, vendored=vendored, extra=extra, leave_out=LEFT_OUT)
     if len(data) > CODE_BYTES:
         raise BuildError(
             f"the function's zip has {megabytes(len(data))}, and {megabytes(CODE_BYTES)} is the most for job code",
@@ -58,6 +65,16 @@ def pack(folder: Path, function: Function, target: Target) -> Package:
             hint="put large data and software on /cvmfs or into run.image, and remove what the job does not need",
         )
     return Package(data, "sha256:" + hashlib.sha256(data).hexdigest())
+
+
+def _check_size(folder: Path) -> None:
+    sizes = {name: path.stat().st_size for name, path in folder_files(folder)}
+    if sum(sizes.values()) > SOURCE_BYTES:
+        raise BuildError(
+            f"the folder has {megabytes(sum(sizes.values()))}, and {megabytes(SOURCE_BYTES)} is the most",
+            where=str(folder),
+            hint="largest: " + ", ".join(f"{name} {megabytes(size)}" for name, size in largest(sizes)),
+        )
 
 
 def worker_target(folder: Path, function: Function) -> Target:

@@ -9,6 +9,7 @@ from faasctl.lazy import LazyGroup
 VERBS = (
     "cancel",
     "check",
+    "init-ci",
     "invoke",
     "list",
     "logs",
@@ -33,7 +34,7 @@ Examples:
 @click.group(
     name="fn",
     cls=LazyGroup,
-    commands_at={verb: f"faasctl.commands.fn.{verb}:command" for verb in VERBS},
+    commands_at={verb: f"faasctl.commands.fn.{verb.replace('-', '_')}:command" for verb in VERBS},
     epilog=EPILOG,
 )
 def command() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from pathlib import Path
 
 import click
@@ -10,8 +11,8 @@ import click
 from eventflow import function
 from eventflow.errors import FaasError, UsageError
 from eventflow.function import NAME_PATTERN
-from faasctl import strict_yaml
-from faasctl.functions.file import FILE_NAME
+from faasctl import bundle, strict_yaml
+from faasctl.functions.file import FILE_NAME, SCHEMA_NAME
 from faasctl.strict_yaml import YamlError
 
 EPILOG = """\b
@@ -21,6 +22,7 @@ Examples:
 """
 
 _SPEC = """\
+# yaml-language-server: $schema={schema}
 # A function: what it is run for, with what, and where its output goes.
 name: {name}
 namespace: {namespace}
@@ -65,6 +67,33 @@ def main(event):
 '''
 
 
+_TEST = '''\
+"""Tests of {namespace}.{name}: python -m unittest discover -s FOLDER; they do not travel with the function."""
+
+import json
+import tempfile
+import unittest
+from pathlib import Path
+
+from {module} import main
+
+
+class Main(unittest.TestCase):
+    def test_the_summary_tells_the_size(self):
+        with tempfile.TemporaryDirectory() as name:
+            source = Path(name, "input")
+            source.write_bytes(b"12345")
+            event = {{
+                "subject": "/a/file",
+                "read": {{"local": str(source)}},
+                "write": {{"local": name}},
+                "params": {{}},
+            }}
+            assert main(event) == {{"file": "/a/file", "bytes": 5}}
+            assert json.loads(Path(name, "summary.json").read_text())["bytes"] == 5
+'''
+
+
 @click.command(name="new", epilog=EPILOG)
 @click.argument("name", metavar="NAMESPACE.NAME")
 @click.option("--dir", "folder", type=click.Path(path_type=Path), help="The folder to make.  [default: ./NAME]")
@@ -72,7 +101,10 @@ def main(event):
 @click.option("--write", help="Where its output goes.  [default: /pnfs/NAMESPACE/out/{run}/]")
 @click.option("--contact", default="", help="Whom to ask about it, e.g. a mail address.")
 def command(name: str, folder: Path | None, path: str | None, write: str | None, contact: str) -> None:
-    """Make a folder with a function.yaml and a Python file to start from."""
+    """Make a folder with a function.yaml, a Python file and its test to start from.
+
+    Editors with YAML support complete and check function.yaml by the schema that lies beside it.
+    """
     namespace, dot, short = name.partition(".")
     if not dot or not all(re.fullmatch(NAME_PATTERN[1:-1], part, re.ASCII) for part in (namespace, short)):
         hint = "write NAMESPACE.NAME, as belle.calibrate; both of letters, digits, _ and -"
@@ -89,13 +121,17 @@ def command(name: str, folder: Path | None, path: str | None, write: str | None,
         "path": _yaml(path or f"/pnfs/{namespace}/in/{{run}}/{{name}}"),
         "write": _yaml(write or f"/pnfs/{namespace}/out/{{run}}/"),
         "module": module,
+        "schema": SCHEMA_NAME,
     }
     spec = _SPEC.format(**values)
     function.decode(strict_yaml.parse(spec.encode(), FILE_NAME).value)  # bad options are errors, not files
     folder.mkdir(parents=True, exist_ok=True)
     (folder / FILE_NAME).write_text(spec, encoding="utf-8")
-    (folder / f"{module}.py").write_text(_MAIN.format(name=short, namespace=namespace), encoding="utf-8")
-    click.echo(f"made {folder / FILE_NAME} and {folder / module}.py", err=True)
+    names = {"name": short, "namespace": namespace, "module": module}
+    (folder / f"{module}.py").write_text(_MAIN.format(**names), encoding="utf-8")
+    (folder / f"test_{module}.py").write_text(_TEST.format(**names), encoding="utf-8")
+    shutil.copyfile(bundle.manifests() / "function.schema.json", folder / SCHEMA_NAME)
+    click.echo(f"made {folder / FILE_NAME}, {module}.py and test_{module}.py", err=True)
     click.echo(f"next: faasctl fn test {folder} FILE", err=True)
 
 

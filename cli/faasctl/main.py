@@ -16,6 +16,7 @@ COMMANDS = {
     "build": "faasctl.commands.build:command",
     "demo": "faasctl.commands.demo:command",
     "deploy": "faasctl.commands.deploy:command",
+    "doctor": "faasctl.commands.doctor:command",
     "event": "faasctl.commands.event:command",
     "feed": "faasctl.commands.feed:command",
     "fn": "faasctl.commands.fn:command",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from faasctl.commands.render import wskdeploy_manifest
 from faasctl.deploy import manifest, template
 from faasctl.deploy.model import Action
 from faasctl.environment import variables
+from faasctl.main import cli
 
 LOCAL = bundle.manifests() / "environments/local.yaml"
 PROCESS = {
@@ -104,3 +106,18 @@ def test_a_new_environment_file_loads_once_its_variables_are_set(tmp_path: Path)
     assert "schedd1" in template.render(loaded, lambda name: f"{name}.zip").text
     again = CliRunner().invoke(init, ["site", "--directory", str(tmp_path)])
     assert isinstance(again.exception, FaasError)
+
+
+def test_kafkas_administrators_get_a_script_without_secrets() -> None:
+    done = CliRunner().invoke(cli, ["render", "--env", "local", "--target", "kafka"])
+    assert done.exit_code == 0
+    lines = done.output.splitlines()
+    assert next(line for line in lines if "--topic faas.outcomes --partitions" in line).endswith(
+        '--replication-factor "$REPLICATION" --config cleanup.policy=delete --config retention.ms=7776000000'
+    )
+    assert (
+        'kafka-acls.sh --bootstrap-server "$BOOTSTRAP" --command-config "$ADMIN" --add'
+        ' --allow-principal "User:$FEED_USER" --group /guest/ --resource-pattern-type prefixed --operation Read'
+    ) in lines
+    assert [line for line in lines if "$STORAGE_USER" in line and "faas." in line] == []
+    assert subprocess.run(["sh", "-n"], input=done.output, text=True).returncode == 0

@@ -168,6 +168,10 @@ class OpenWhisk:
             raise self._refusal(response, answer, f"action {action}")
         return str(answer["activationId"])
 
+    def about(self) -> dict[str, Any]:
+        """What the host says of itself: API paths, limits, runtimes (`GET /`)."""
+        return dict(self._call("GET", "/", {}))
+
     def own_namespace(self) -> str:
         """The namespace that the key belongs to."""
         return str(self._call("GET", "/api/v1/namespaces", {})[0])

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import logging
-import signal
-import threading
+from pathlib import Path
 
 import click
 
+from faasctl import services
 from faasctl.commands.feed_xrootd import xrootd
-from faasctl.environment import Environment
 from faasctl.kafka import kafka_feed
-from faasctl.local import announce, lifeline
-from faasctl.options import env_option
+from faasctl.local import announce
+from faasctl.options import env_options
+from faasctl.sd_notify import Systemd
+
+KAFKA_FEED_NEEDS = ("kafka.security.password", "keys.feed", "openwhisk.functions.auth")
 
 
 @click.group(name="feed", epilog="\b\nExample:\n  faasctl feed kafka --env production")
@@ -24,18 +25,17 @@ command.add_command(xrootd)
 
 
 @command.command(epilog="\b\nExample:\n  faasctl feed kafka --env production")
-@env_option
-def kafka(env: Environment) -> None:
-    """Feed every registered trigger from Kafka, until SIGTERM; what is under way then is settled first."""
-    lifeline.watch()
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    client = logging.getLogger("kafka")  # what matters of it, the feed says itself
-    client.setLevel(logging.WARNING)
-    client.propagate = False
-    client.addHandler(logging.NullHandler())
-    stop = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
+@env_options
+def kafka(environment_name: str | Path) -> None:
+    """Feed every registered trigger from Kafka, until SIGTERM; what is under way then is settled first.
+
+    Of the environment's secrets it needs kafka.security.password, keys.feed and openwhisk.functions.auth.
+    """
+    stop = services.begin()
+    env = services.service_environment(environment_name, *KAFKA_FEED_NEEDS)
+    supervisor = Systemd()
     with kafka_feed(env) as provider:
         announce.ready()
-        provider.run(stop)
+        supervisor.ready("feeding triggers")
+        provider.run(stop, beat=supervisor.alive)
+        supervisor.stopping()

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 
 from eventflow.macaroon import instant
-from eventflow.wlcg import claims
-from faasctl.environment.model import Certificate, Credential, Storage
+from faasctl.environment.ends import certificate_end, token_end
+from faasctl.environment.model import Credential, Storage
 
 
 def concerns(storages: Iterable[Storage], now: float) -> Iterator[str]:
@@ -35,26 +34,13 @@ def concerns(storages: Iterable[Storage], now: float) -> Iterator[str]:
 
 def _about(credential: Credential, now: float) -> Iterator[str]:
     if credential.bearer is not None:
-        end = claims(credential.bearer.reveal()).get("exp")
-        when = f"at {instant(end)}" if isinstance(end, int | float) else "some day"
-        over = isinstance(end, int | float) and end < now
+        end = token_end(credential.bearer.reveal())
+        when = f"at {instant(end)}" if end is not None else "some day"
+        over = end is not None and end < now
         yield f"the bearer token {'ended' if over else 'ends'} {when} and nothing renews it; use oidc"
     if credential.x509 is not None:
-        end = _end(credential.x509)
+        end = certificate_end(credential.x509)
         if end is not None and end < now:
             yield f"the certificate ended at {instant(end)}: no token can be had with it"
         elif end is not None and end < now + 7 * 86400:
             yield f"the certificate ends at {instant(end)} and nothing renews it"
-
-
-def _end(files: Certificate) -> float | None:
-    """When the first of a file's certificates ends: a proxy is worth nothing without its chain."""
-    try:
-        from cryptography import x509  # comes with faasctl[platform]
-    except ImportError:
-        return None
-    try:
-        chain = x509.load_pem_x509_certificates(Path(files.cert).read_bytes())
-    except (OSError, ValueError):
-        return None  # rendering the manifest says what is wrong with it
-    return min(one.not_valid_after_utc.timestamp() for one in chain)

@@ -60,10 +60,15 @@ class Registrations(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     directory: str | None = None
 
 
+class Duration(int):
+    """Seconds, written as ``90s``, ``12h`` or ``7d``."""
+
+
 class Kafka(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The brokers, the topics with events, and the feed's own topics.
 
     ``api_version`` pins the protocol version for brokers that announce none properly (librdkafka's mock cluster).
+    ``longest_outage`` is how long the platform may be away without losing an event: topics must keep records longer.
     """
 
     bootstrap_servers: tuple[str, ...]
@@ -74,6 +79,7 @@ class Kafka(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     outcomes: str = "faas.outcomes"
     dead_letters: str = "faas.dead-letters"
     parked: str = "faas.parked"
+    longest_outage: Duration = Duration(3 * 86400)
 
 
 class Basic(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -121,10 +127,6 @@ class Credential(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     x509: Certificate | None = None
     oidc: OAuth | None = None
     jwt: OAuth | None = None
-
-
-class Duration(int):
-    """Seconds, written as ``90s``, ``12h`` or ``7d``."""
 
 
 class Storage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -28,10 +28,11 @@ class Provider:
         self._running: dict[str, _Running] = {}
         self._away = False
 
-    def run(self, stop: threading.Event) -> None:
-        """Serve until ``stop`` is set, then let every feed settle what it has under way."""
+    def run(self, stop: threading.Event, beat: Callable[[], None] = lambda: None) -> None:
+        """Serve until ``stop`` is set, then let every feed settle what it has under way; ``beat`` is called often."""
         while not stop.is_set():
             self._reconcile()
+            beat()
             stop.wait(LOOK_S)
         for running in self._running.values():
             running.stop()

@@ -33,8 +33,14 @@ Key = tuple[str, str, str, frozenset[str]]
 class Parents:
     """The parent tokens of a warm container; several threads may ask, and one request per key is on its way."""
 
-    def __init__(self, storages: Sequence[Storage], now: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        storages: Sequence[Storage],
+        now: Callable[[], float],
+        client: Callable[[Storage, Credential], StorageClient] = StorageClient,
+    ) -> None:
         self._storages = storages
+        self._connect = client
         self._now = now
         self._clients: dict[tuple[str, str], StorageClient] = {}
         self._issuers: dict[tuple[str, str], Issuer] = {}
@@ -114,7 +120,7 @@ class Parents:
     def _client(self, storage: Storage, rules: Policy) -> StorageClient:
         with self._lock:
             if _key(storage, rules) not in self._clients:
-                self._clients[_key(storage, rules)] = StorageClient(storage, _credential(storage, rules))
+                self._clients[_key(storage, rules)] = self._connect(storage, _credential(storage, rules))
             return self._clients[_key(storage, rules)]
 
 

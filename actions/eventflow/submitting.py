@@ -77,8 +77,9 @@ def run(
             items[item.key] = item
     done: list[Done] = []
     try:
-        if now() * 1000 > batch.deadline:
-            raise ItemError("the batch's deadline is over", code="deadline", retryable=True)
+        if (late := now() - batch.deadline / 1000) > 0:
+            why = f"the batch's deadline is over by {late:.0f} s: a slow step, or clocks that differ"
+            raise ItemError(why, code="deadline", retryable=True)
         results = submit_at_home(pools, jobs, now=now()) if jobs else []
     except ItemError as error:
         failed += [failure(item, "submit", error) for item in items.values()]

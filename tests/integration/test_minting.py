@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import socket
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 
 import msgspec
 import pytest
@@ -21,7 +25,7 @@ from eventflow.function import Function, decode
 from eventflow.macaroon import caveats, grant, instant
 from eventflow.parents import READ, WRITE, Parents
 from eventflow.policy import Policy
-from eventflow.storages import Basic, Credential, OAuth, Storage
+from eventflow.storages import X509, Basic, Credential, OAuth, Storage
 from tests.parts.faulty_storage import FaultyStorage, Handler, Seen, faulty_storage
 from tests.parts.issuer import REFRESH, SECRET, Issuer, issuer
 
@@ -289,6 +293,38 @@ def test_a_ca_that_does_not_verify_is_never_passed_over(door: FaultyStorage) -> 
     assert "TLS does not verify" in str(error)
     assert error.hint == "name the CA of the door as `ca` of the storage"
     assert not door.seen
+
+
+def test_a_certificate_that_ended_is_told_from_a_server_that_does_not_verify(door: FaultyStorage) -> None:
+    # given a door that asks for a certificate, and a platform whose own ended yesterday
+    authority = trustme.CA()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.verify_mode = ssl.CERT_REQUIRED
+    authority.configure_trust(context)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    days = [datetime.now(UTC) - timedelta(days=number) for number in (2, 1)]
+    own = authority.issue_cert("faas@example.org", not_before=days[0], not_after=days[1])
+    proxy = own.private_key_and_cert_chain_pem.bytes().decode()
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def serve() -> None:
+            connection, _ = listening.accept()
+            with contextlib.suppress(ssl.SSLError, OSError):
+                context.wrap_socket(connection, server_side=True)
+            connection.close()
+
+        server = threading.Thread(target=serve)
+        server.start()
+
+        # when a token is wanted
+        url = f"https://127.0.0.1:{listening.getsockname()[1]}"
+        ca = authority.cert_pem.bytes().decode()
+        error = refused(parents(door, credential=Credential(x509=X509(proxy)), read=url, write=url, ca=ca))
+        server.join()
+
+    # then it is said whose certificate it is
+    assert "refuses the platform's certificate" in str(error)
+    assert error.hint == "renew the certificate or proxy and deploy again"
 
 
 def test_a_slow_storage_leaves_the_rest_of_a_batch_for_later(door: FaultyStorage) -> None:

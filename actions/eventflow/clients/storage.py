@@ -213,7 +213,7 @@ class StorageClient:
         except requests.exceptions.SSLError as error:
             raise self._tls(str(error), url) from None
         except requests.exceptions.RequestException as error:
-            if "certificate" in str(error) and "alert" in str(error):  # TLS 1.3 tells it after the handshake
+            if "alert" in str(error):
                 raise self._tls(str(error), url) from None
             raise ItemError(
                 f"no answer ({type(error).__name__})",
@@ -226,12 +226,15 @@ class StorageClient:
         return Answer(answer.status_code, answer.reason or "", kind[:60], content), _pause(answer)
 
     def _tls(self, said: str, url: str) -> ItemError:
-        """Who refuses whom: an alert comes from the storage, anything else is our own verification."""
-        if "alert" in said:
-            why = f"the storage refuses the platform's certificate: {_alert(said)}"
+        """Who refuses whom. In TLS 1.3 a client's certificate is judged after the handshake, and the connection may
+        have ended before the storage's alert is read."""
+        if "CERTIFICATE_VERIFY_FAILED" in said and "alert" not in said:
+            why, hint = f"TLS does not verify: {said[-300:]}", "name the CA of the door as `ca` of the storage"
+        elif self._session.cert is not None:
+            why = f"the connection fails, or the storage refuses the platform's certificate: {said[-200:]}"
             hint = "renew the certificate or proxy and deploy again"
         else:
-            why, hint = f"TLS does not verify: {said[-300:]}", "name the CA of the door as `ca` of the storage"
+            why, hint = f"TLS fails: {said[-300:]}", "is it the right port of the storage?"
         return ItemError(why, code="unavailable", retryable=True, destination=self.destination, where=url, hint=hint)
 
     def _useless(self, why: str, where: str, hint: str) -> ItemError:
@@ -251,7 +254,3 @@ def _pause(answer: requests.Response) -> float:
     """The seconds of ``Retry-After``; dCache may say 0, and then means a moment."""
     text = answer.headers.get("Retry-After", "")
     return max(0.2, float(text)) if text.isdecimal() and len(text) < 6 else 1.0
-
-
-def _alert(said: str) -> str:
-    return said.partition("alert")[2].strip(" )'\"").partition(" (")[0].partition("\\n")[0][:80]

@@ -41,8 +41,9 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     ``read`` and ``write`` are path prefixes; ``credentials`` names, per storage, the platform's credential that its
     tokens are made from; ``max_queue`` (seconds) is how long a job may wait, and with its runtime it must fit into
-    ``max_token_life`` (seconds). ``push`` are the GitLab projects that may push, ``expose`` the parts of a record
-    (``principal``) that its functions may see.
+    ``max_token_life`` (seconds). ``accounting_group`` pays for its jobs; ``accounting_share`` is the part of the pool
+    that is the group's while others want it as well. ``push`` are the GitLab projects that may push, ``expose`` the
+    parts of a record (``principal``) that its functions may see.
     """
 
     namespace: Name
@@ -53,6 +54,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     max_queue: Seconds = 12 * 3600
     max_resources: MaxResources = MaxResources()
     accounting_group: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$")] | None = None
+    accounting_share: Annotated[float, Meta(gt=0, le=1)] | None = None
     job_attributes: dict[Annotated[str, Meta(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")], str | int | float | bool] = {}
     push: tuple[str, ...] = ()
     expose: tuple[Literal["principal"], ...] = ()
@@ -94,8 +96,9 @@ def decode(source: Mapping[str, Any]) -> Policy:
 def encode(policy: Policy) -> dict[str, Any]:
     """The policy as JSON-able data; `decode` takes it back."""
     plain: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(policy))
-    if policy.accounting_group is None:
-        del plain["accounting_group"]
+    for name in ("accounting_group", "accounting_share"):
+        if plain[name] is None:
+            del plain[name]
     return plain
 
 

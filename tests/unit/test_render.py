@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from eventflow import policy
 from eventflow.errors import FaasError
 from faasctl import bundle, environment, strict_yaml
 from faasctl.commands.init import command as init
@@ -16,6 +17,7 @@ from faasctl.commands.render import wskdeploy_manifest
 from faasctl.deploy import manifest, template
 from faasctl.deploy.model import Action
 from faasctl.environment import variables
+from faasctl.htcondor_policy import groups
 from faasctl.main import cli
 
 LOCAL = bundle.manifests() / "environments/local.yaml"
@@ -121,3 +123,20 @@ def test_kafkas_administrators_get_a_script_without_secrets() -> None:
     ) in lines
     assert [line for line in lines if "$STORAGE_USER" in line and "faas." in line] == []
     assert subprocess.run(["sh", "-n"], input=done.output, text=True).returncode == 0
+
+
+def test_the_policies_are_rendered_for_htcondor() -> None:
+    done = CliRunner().invoke(cli, ["render", "--env-file", str(LOCAL), "--target", "htcondor"])
+    assert done.exit_code == 0, done.output
+    assert 'FaasNamespace =?= "demo" ? 2 : \\' in done.output
+    assert "GROUP_NAMES = $(GROUP_NAMES) group_demo" in done.output
+
+
+def test_a_group_comes_after_the_groups_that_it_is_a_part_of() -> None:
+    rules = {"read": ["/a/b"], "write": ["/a/c"]}
+    policies = [
+        policy.decode({**rules, "namespace": "x", "accounting_group": "g.sub.x", "accounting_share": 0.1}),
+        policy.decode({**rules, "namespace": "y", "accounting_group": "g.sub.x", "accounting_share": 0.3}),
+        policy.decode({**rules, "namespace": "z"}),
+    ]
+    assert list(groups(policies).items()) == [("g", None), ("g.sub", None), ("g.sub.x", 0.3)]

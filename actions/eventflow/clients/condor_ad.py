@@ -76,7 +76,7 @@ def description(job: Job, names: Iterable[str]) -> dict[str, str]:
     ``names`` are the input files. Raises `PoolRefused` for values that a submit description cannot carry.
     """
     resources = job.resources
-    overdue = f"JobStatus == 2 && time() - EnteredCurrentStatus > {int(resources.runtime + STAGING_TIME)}"
+    overdue = f"JobStatus == 2 && time() - EnteredCurrentStatus > FaasRuntime + {int(STAGING_TIME)}"
     retried = " || ".join(f"ExitCode == {code}" for code in TRANSIENT_EXITS)
     described = {
         "universe": "vanilla",
@@ -98,6 +98,7 @@ def description(job: Job, names: Iterable[str]) -> dict[str, str]:
         "on_exit_remove": f"ExitBySignal || !({retried}) || NumJobCompletions > {job.retries}",
         "My.FaasExpired": "(JobStatus == 1 || JobStatus == 5) && time() > FaasExpires",
         "My.FaasOverdue": overdue,
+        "My.FaasRuntime": str(int(resources.runtime)),  # RequestRuntime would be a resource that slots must offer
         "My.FaasExpires": "$(faas_expires)",
         "My.FaasKeys": "$(faas_key)",
         "My.FaasOrigin": "$(faas_origin)",

@@ -7,13 +7,16 @@ from pathlib import Path
 
 import click
 
-from faasctl import environment, kafka_commands, strict_yaml
+from faasctl import environment, htcondor_policy, kafka_commands, strict_yaml
 from faasctl.deploy import template
 from faasctl.deploy.manifest import INIT_ANNOTATION
 from faasctl.environment import variables
 from faasctl.options import env_options
 
-TARGETS: Mapping[str, Callable[[environment.Environment], str]] = {"kafka": kafka_commands.script}
+TARGETS: Mapping[str, Callable[[environment.Environment], str]] = {
+    "htcondor": htcondor_policy.of_environment,
+    "kafka": kafka_commands.script,
+}
 """What is rendered for others than OpenWhisk."""
 
 EPILOG = """\b
@@ -21,6 +24,7 @@ Examples:
   faasctl render
   faasctl render --env desy --write && faasctl build --env desy && wskdeploy -m wskdeploy.yaml
   faasctl render --env desy --target kafka | less
+  faasctl render --env desy --target htcondor --write 61-faas-policies.conf
 """
 
 _HEADER = """\
@@ -36,7 +40,7 @@ _HEADER = """\
     type=click.Choice(["wskdeploy", *TARGETS]),
     default="wskdeploy",
     show_default=True,
-    help="For whom: wskdeploy, or the administrators of Kafka.",
+    help="For whom: wskdeploy, or the administrators of Kafka or HTCondor.",
 )
 @click.option(
     "--write",

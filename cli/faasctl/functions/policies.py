@@ -20,7 +20,7 @@ class NoPolicy(FaasError):
 def policies_of(environment: Environment) -> dict[str, Policy]:
     """Read them: files of a folder, each named as its namespace, or the list in the environment itself."""
     if isinstance(environment.policies, str):
-        return _in_folder(Path(environment.policies))
+        return policies_in(Path(environment.policies))
     found: dict[str, Policy] = {}
     for index, source in enumerate(environment.policies):
         try:
@@ -44,7 +44,8 @@ def check(environment: Environment, function: Function) -> Policy:
     return known[function.namespace]
 
 
-def _in_folder(folder: Path) -> dict[str, Policy]:
+def policies_in(folder: Path) -> dict[str, Policy]:
+    """The policies of a folder, a file for each."""
     if not folder.is_dir():
         raise FaasError("is no folder with policies", where=str(folder), hint="see policies in the environment file")
     found: dict[str, Policy] = {}

@@ -13,7 +13,8 @@ from typing import Any, Self
 import msgspec
 import yaml
 
-from faasctl import bundle
+from faasctl import bundle, htcondor_policy
+from faasctl.functions.policies import policies_in
 from faasctl.local import folder as files
 from faasctl.local import parts, program
 from faasctl.local.folder import Secrets, write_private
@@ -155,7 +156,10 @@ class Stack:
         if self.choice.pool == "htcondor":
             site = bundle.manifests() / "htcondor"
             names = ("60-faas-schedd.conf", "60-faas-negotiator.conf")
-            return parts.HTCondor(self.launch, self.folder, "".join((site / name).read_text() for name in names))
+            rules = htcondor_policy.configuration("local", policies_in(self.folder / "policies").values())
+            return parts.HTCondor(
+                self.launch, self.folder, "".join((site / name).read_text() for name in names) + rules
+            )
         return parts.Processes(self.launch, self.folder, keys.pool)
 
 

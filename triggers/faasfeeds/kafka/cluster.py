@@ -26,6 +26,9 @@ LARGEST_RECORD = 16 * 2**20
 
 CONNECT_MS = 10_000
 
+MOCK_FETCH_WAIT_MS = 10
+"""librdkafka's mock cluster, which needs a pinned `api_version`, lets a waiting fetch wait on when data comes."""
+
 
 class Security(msgspec.Struct, frozen=True, kw_only=True):
     """How to reach the brokers; ``ca`` is a file."""
@@ -52,11 +55,11 @@ class Cluster(msgspec.Struct, frozen=True, kw_only=True):
 
     def consumer(self, group: str) -> Any:
         """A consumer of a group that commits only what it is told to."""
-        return self._made(KafkaConsumer, **_READING, group_id=group)
+        return self._made(KafkaConsumer, **self._reading(), group_id=group)
 
     def reader(self) -> Any:
         """A consumer of no group, for topics that are read from end to end."""
-        return self._made(KafkaConsumer, **_READING, group_id=None)
+        return self._made(KafkaConsumer, **self._reading(), group_id=None)
 
     def producer(self, *, linger_ms: int = 0) -> Any:
         """A producer that keeps the order, waits for all replicas, and survives a refused record."""
@@ -105,6 +108,9 @@ class Cluster(msgspec.Struct, frozen=True, kw_only=True):
     def _made(self, kind: Any, **settings: Any) -> Any:
         with explained(self.bootstrap_servers):
             return kind(**self._common(), **settings)
+
+    def _reading(self) -> dict[str, Any]:
+        return _READING if self.api_version is None else {**_READING, "fetch_max_wait_ms": MOCK_FETCH_WAIT_MS}
 
     def _common(self) -> dict[str, Any]:
         settings: dict[str, Any] = {

@@ -117,5 +117,5 @@ def largest(sizes: Mapping[str, int], count: int = 5) -> list[tuple[str, int]]:
 
 
 def megabytes(size: int) -> str:
-    """A size for people, as OpenWhisk counts: 1 MB is 2^20 bytes."""
-    return f"{size / (1 << 20):.1f} MB"
+    """A size for people, as OpenWhisk counts: 1 MB is 2^20 bytes; in kB where that says more."""
+    return f"{size / (1 << 20):.1f} MB" if size >= 100_000 else f"{size / (1 << 10):.1f} kB"

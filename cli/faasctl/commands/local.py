@@ -14,10 +14,11 @@ from pathlib import Path
 import click
 import msgspec
 
+from faasctl.commands.local_files import get, put
 from faasctl.commands.local_openwhisk import openwhisk
 from faasctl.commands.making import choice_options
 from faasctl.environment import local_stack_file
-from faasctl.local.folder import StackError, running, wait_down
+from faasctl.local.folder import StackError, named_or_running, running, wait_down
 from faasctl.local.parts import Choice
 from faasctl.local.stack import Stack
 from faasctl.options import output
@@ -32,13 +33,16 @@ folder_option = click.option(
 
 @click.group(
     name="local",
-    epilog="\b\nExamples:\n  faasctl local up --detach\n  faasctl local status -o json\n  faasctl local down",
+    epilog="\b\nExamples:\n  faasctl local up --detach\n  faasctl local put a.csv /demo/in/run1/a.csv\n"
+    "  faasctl local down",
 )
 def command() -> None:
     """Run a broker, an OpenWhisk host, a storage, a pool and the feed on loopback."""
 
 
 command.add_command(openwhisk)
+command.add_command(put)
+command.add_command(get)
 
 
 @command.command(
@@ -80,7 +84,7 @@ def up(folder: Path | None, choice: Choice, detach: bool, output: str) -> None:
 @folder_option
 def down(folder: Path | None) -> None:
     """End the stack."""
-    place = _place(folder)
+    place = named_or_running(folder)
     os.kill(running(place)["pid"], signal.SIGTERM)
     click.echo("stopping", err=True)
     if place.exists():
@@ -92,16 +96,7 @@ def down(folder: Path | None) -> None:
 @output
 def status(folder: Path | None, output: str) -> None:
     """Say where the running stack's parts are."""
-    _show(running(_place(folder))["status"], output)
-
-
-def _place(folder: Path | None) -> Path:
-    if folder is not None:
-        return folder.resolve()
-    link = local_stack_file()
-    if not link.exists():
-        raise StackError("no local stack runs here", hint="start one with: faasctl local up --detach")
-    return link.resolve().parent
+    _show(running(named_or_running(folder))["status"], output)
 
 
 def _detach(folder: Path | None, choice: Choice, output: str) -> None:

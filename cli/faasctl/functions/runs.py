@@ -40,8 +40,12 @@ class TooMany(FaasError):
 
 
 class Run(msgspec.Struct, frozen=True, kw_only=True):
-    """One run on one event. ``at`` is when it ended (unix seconds), ``id`` tells runs apart; ``stdout`` and ``stderr``
-    are what it printed, together in ``stdout`` for a light function, whose activation may have had several events."""
+    """One run on one event.
+
+    ``at`` is when it ended (unix seconds), ``id`` tells runs apart, ``outputs`` are the files that it wrote. ``stdout``
+    and ``stderr`` are what it printed; a light function, whose activation may have had several events, prints both to
+    ``stdout``.
+    """
 
     id: str
     at: float
@@ -50,6 +54,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     reason: str | None
     result: Any = None
     version: str | None = None
+    outputs: tuple[str, ...] = ()
     stdout: str = ""
     stderr: str = ""
 
@@ -124,6 +129,7 @@ def _run(directory: str, reader: Reader) -> Run | None:
             reason=record["reason"],
             result=record["result"],
             version=record["version"],
+            outputs=tuple(each["path"] for each in record["outputs"]),
             **{name: _text(f"{directory}_faas/{name}", reader) for name in ("stdout", "stderr")},
         )
     except (msgspec.DecodeError, KeyError, TypeError) as error:

@@ -18,6 +18,7 @@ from typing import Any, Self
 import msgspec
 
 from eventflow.errors import FaasError
+from faasctl.environment import local_stack_file
 
 
 class StackError(FaasError):
@@ -72,6 +73,16 @@ def lock(folder: Path) -> int:
             "a local stack runs here already", where=str(folder), hint="end it with: faasctl local down"
         ) from None
     return descriptor
+
+
+def named_or_running(folder: Path | None) -> Path:
+    """The folder that was named, else that of the stack that runs here; raises `StackError` when none does."""
+    if folder is not None:
+        return folder.resolve()
+    link = local_stack_file()
+    if not link.exists():
+        raise StackError("no local stack runs here", hint="start one with: faasctl local up --detach")
+    return link.resolve().parent
 
 
 def running(folder: Path) -> dict[str, Any]:

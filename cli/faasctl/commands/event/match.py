@@ -94,7 +94,7 @@ def _show(answer: Answer) -> None:
     if total > EXPLAINED:
         click.echo(f"(and {total - len(answer.told)} further records)")
     what = ", ".join(f"{count} {name}" for name, count in sorted(answer.records.items()))
-    click.echo(f"{total} records: {what or 'none'}")
+    click.echo(f"{total} {'record' if total == 1 else 'records'}: {what or 'none'}")
     if total < 2:
         return
     for function in answer.functions:

@@ -55,7 +55,7 @@ def command(
     environment_name: str | Path,
     output: str,
 ) -> None:
-    """Show the runs of a function with what they printed, oldest first.
+    """Show the runs of a function with what they printed (! on stderr) and wrote (>), oldest first.
 
     What a job printed stands in _faas/ beside its output, and is read from the storage with the environment's
     credential, or with a token of your own in FAASCTL_STORAGE_TOKEN; what a light function printed is with its
@@ -125,3 +125,5 @@ def _show(run: Run, output: str) -> None:
     for text, mark in ((run.stdout, "  "), (run.stderr, "! ")):
         for line in text.splitlines():
             click.echo(f"{mark}{line}")
+    for path in run.outputs:
+        click.echo(f"> {path}")

@@ -31,6 +31,11 @@ def folder_files(folder: Path) -> Iterator[tuple[str, Path]]:
     base = folder.resolve()
     for directory, folders, files in os.walk(base):
         folders[:] = sorted(name for name in folders if name not in _IGNORED_FOLDERS)
+        for name in folders:
+            path = Path(directory, name)
+            if path.is_symlink():
+                where = str(folder / path.relative_to(base))
+                raise BuildError("is a link to a folder, which does not travel", where=where, hint="copy its files")
         for name in sorted(files):
             path = Path(directory, name)
             if name.endswith(_IGNORED_SUFFIXES):

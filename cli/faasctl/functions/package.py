@@ -49,7 +49,7 @@ def pack(folder: Path, function: Function, target: Target) -> Package:
 
     Raises `BuildError`: links to outside of the folder, requirements without a wheel, more than `CODE_BYTES`.
     """
-    _check_size(folder)
+    check_folder(folder)
     requirements = folder / "requirements.txt"
     vendored = vendor(requirements, target, constraints=_NO_CONSTRAINTS) if function.run.main else None
     extra: Mapping[str, Path | bytes] = {}
@@ -67,7 +67,8 @@ def pack(folder: Path, function: Function, target: Target) -> Package:
     return Package(data, "sha256:" + hashlib.sha256(data).hexdigest())
 
 
-def _check_size(folder: Path) -> None:
+def check_folder(folder: Path) -> None:
+    """Raise `BuildError` for a folder that cannot be packed: too large, links to outside, pipes."""
     sizes = {name: path.stat().st_size for name, path in folder_files(folder)}
     if sum(sizes.values()) > SOURCE_BYTES:
         raise BuildError(

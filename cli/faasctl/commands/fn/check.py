@@ -17,6 +17,7 @@ from faasctl.environment import variables
 from faasctl.functions import policies
 from faasctl.functions.code import Finding, check_code
 from faasctl.functions.file import load, load_policy
+from faasctl.functions.package import check_folder
 from faasctl.options import output
 
 EPILOG = """\b
@@ -40,7 +41,9 @@ def command(folder: Path, policy_file: Path | None, env: str | None, output: str
     findings: list[Finding] = []
     try:
         function = load(folder)
-        findings += check_code(folder if folder.is_dir() else folder.parent, function)
+        here = folder if folder.is_dir() else folder.parent
+        findings += check_code(here, function)
+        check_folder(here)
         _check_policies(function, policy_file, env)
     except FaasError as error:
         findings.insert(0, Finding(where=error.where, why=error.why, hint=error.hint))

@@ -18,6 +18,7 @@ from pymacaroons import Macaroon
 from eventflow import policy
 from eventflow.parents import READ, WRITE, Parents
 from eventflow.storages import X509, Basic, Credential, OAuth, Storage
+from faasctl.doctor.probe import Probe
 from faasctl.local import xrootd as product
 from tests.parts.issuer import SECRET, Issuer, issuer
 from tests.parts.storage import running_storage
@@ -246,3 +247,20 @@ def test_clocks_may_be_two_minutes_apart(site: Site, ahead: float) -> None:
     # then they do their work
     assert site.ask(site.job(read), "GET", MINE) == 200
     assert site.ask(site.job(write), "PUT", f"{OUTPUT}skewed{ahead}") in (200, 201)
+
+
+def strays(site: Site) -> list[str]:
+    """What `faasctl doctor` finds that a job's tokens open besides."""
+    rules = policy.decode({"namespace": "demo", "read": ["/data/out"], "write": ["/data/out"]})
+    with Probe(rules, "/data/out", site.storage, site.parents()) as probe:
+        probe.write()
+        found = list(probe.strays())
+        probe.remove()
+    return [one.partition(" opens ")[0] for one in found]
+
+
+def test_doctor_finds_the_ways_out(embedded: Site, real: Site, server: XRootD) -> None:
+    by_string = ["the token of a file"] if _old() else []
+    assert strays(embedded) == []
+    assert strays(real) == by_string
+    assert strays(one_door(server)) == ["a job that appends name:platform to its token acts as that user", *by_string]

@@ -23,6 +23,7 @@ from faasctl.doctor import (
     pool,
     storage_events,
     storage_rights,
+    storage_tokens,
 )
 from faasctl.doctor.finding import Finding, problem, skipped
 from faasctl.environment import Environment
@@ -47,6 +48,7 @@ CHECKS = (
     Check("kafka-topics", kafka_topics.check, ("kafka",)),
     Check("kafka-rights", kafka_rights.check, ("kafka",)),
     Check("storage-rights", storage_rights.check),
+    Check("storage-tokens", storage_tokens.check, ("storage-rights",)),
     Check("storage-events", storage_events.check, ("kafka", "storage-rights")),
     Check("pool", pool.check),
 )

@@ -10,10 +10,12 @@ from typing import Any, Protocol
 import msgspec
 
 from eventflow.clients.condor import HTCondorPool
+from eventflow.clients.pools import HTCondorAccess, connect_schedds
 from eventflow.clients.process_pool import ProcessPool
 from eventflow.errors import FaasError
 from faasctl.environment import Environment
 from faasctl.environment.model import HTCondorPool as HTCondorSite
+from faasctl.functions.site import access
 
 
 class Moment(msgspec.Struct, frozen=True):
@@ -83,11 +85,11 @@ class WatchedHTCondor:
 def watched(env: Environment, event_log: str | None = None) -> Watched:
     """The pool of a local stack; ``event_log`` is that of its schedd, where it has one."""
     if isinstance(env.pool, HTCondorSite):
-        from eventflow.clients.condor import schedds
-
         if event_log is None:
             raise FaasError("only the schedd of a local stack can be watched")
-        (pool,) = schedds(env.pool.collector, env.pool.token.reveal(), env.pool.schedds).values()
+        known = access(env)
+        assert isinstance(known, HTCondorAccess)
+        (pool,) = connect_schedds(known).values()
         return WatchedHTCondor(pool, Path(event_log))
     return WatchedProcesses(ProcessPool(env.pool.url, env.pool.token.reveal()))
 

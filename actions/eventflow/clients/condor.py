@@ -1,4 +1,4 @@
-"""The pool port on HTCondor: remote submission to one schedd with an IDTOKEN, through the `htcondor2` bindings.
+"""The pool port on HTCondor: remote submission to one schedd, through the `htcondor2` bindings.
 
 The bindings keep one security session per process: a process has one identity, that of the first token it used.
 """
@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from eventflow.clients import condor_ad
+from eventflow.clients.condor_login import IdToken, Login
 from eventflow.errors import FaasError
 from eventflow.exactly_once import Job, PoolRefused, PoolUnavailable, QueuedJob
 
@@ -25,28 +26,24 @@ RELEASED_AFTER = (0.05, 1.0, 0.2, 0.5, 1.0, 2.0, 5.0)
 _SCHEDD_SAYS = re.compile(r"(?:SCHEDD|Submit):-?\d+:(.*)", re.DOTALL)
 
 
-def schedds(collector: str, token: str, names: Sequence[str]) -> dict[str, HTCondorPool]:
+def schedds(collector: str, login: str | Login, names: Sequence[str]) -> dict[str, HTCondorPool]:
     """The named schedds of a pool, each a pool of its own; without names the first that the collector knows.
 
-    ``collector`` is ``host:port``, ``token`` an IDTOKEN that may read and write. Nothing is connected yet.
+    ``collector`` is ``host:port``, ``login`` an IDTOKEN that may read and write, or another way to be known. Nothing is
+    connected yet.
     """
     folder = tempfile.TemporaryDirectory(prefix="faas-condor-")  # goes with the last of the pools
-    tokens = Path(folder.name) / "tokens"
-    tokens.mkdir(mode=0o700)
-    descriptor = os.open(tokens / "faas", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        file.write(token.strip() + "\n")
-    htcondor2 = _bindings(tokens)
-    return {name: HTCondorPool(htcondor2, collector, name, folder) for name in names or [""]}
+    known = IdToken(login) if isinstance(login, str) else login
+    htcondor2 = _bindings()
+    known.configure(htcondor2, Path(folder.name))
+    return {name: HTCondorPool(htcondor2, collector, name, folder, known) for name in names or [""]}
 
 
-def _bindings(tokens: Path) -> Any:
+def _bindings() -> Any:
     """Import `htcondor2` without any configuration of the machine (an action has no PATH and no HOME either)."""
     os.environ["CONDOR_CONFIG"] = "ONLY_ENV"  # read at import
     import htcondor2
 
-    htcondor2.param["SEC_CLIENT_AUTHENTICATION_METHODS"] = "IDTOKENS"
-    htcondor2.param["SEC_TOKEN_DIRECTORY"] = str(tokens)
     return htcondor2
 
 
@@ -62,11 +59,14 @@ class Cluster:
 class HTCondorPool:
     """A `eventflow.exactly_once.Pool` on one schedd."""
 
-    def __init__(self, htcondor2: Any, collector: str, schedd: str, folder: tempfile.TemporaryDirectory[str]) -> None:
+    def __init__(
+        self, htcondor2: Any, collector: str, schedd: str, folder: tempfile.TemporaryDirectory[str], login: Login
+    ) -> None:
         self._htcondor2 = htcondor2
         self._collector = collector
         self._name = schedd
         self._folder = folder
+        self._login = login
         self._schedd: Any = None
         self._unspooled: dict[str, Cluster] = {}
 
@@ -175,6 +175,7 @@ class HTCondorPool:
                 _remove(self._unspooled.pop(number).folders.values())
 
     def _connected(self) -> Any:
+        self._login.renew()
         if self._schedd is None:
             collector = self._htcondor2.Collector(self._collector)
             kind = self._htcondor2.DaemonType.Schedd

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import msgspec
 
 from eventflow.exactly_once import Pool
+from eventflow.storages import OAuth
+
+if TYPE_CHECKING:
+    from eventflow.clients.condor import HTCondorPool
 
 
 class ProcessPoolAccess(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="process"):
@@ -15,10 +21,16 @@ class ProcessPoolAccess(msgspec.Struct, frozen=True, kw_only=True, tag_field="ki
 
 
 class HTCondorAccess(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="htcondor"):
-    """An HTCondor pool: its collector (``host:port``), the schedds by name (all, if empty), and an IDTOKEN."""
+    """An HTCondor pool: its collector (``host:port``) and the schedds by name (all, if empty).
+
+    It knows the platform by an IDTOKEN (``token``) or by SciTokens that ``scitoken`` gives; with those, ``ca`` (PEM
+    text) is that of the daemons' host certificates.
+    """
 
     collector: str
-    token: str
+    token: str | None = None
+    scitoken: OAuth | None = None
+    ca: str | None = None
     schedds: tuple[str, ...] = ()
     trust_domain: str | None = None
 
@@ -32,6 +44,13 @@ def connect(access: PoolAccess) -> dict[str, Pool]:
         from eventflow.clients.process_pool import ProcessPool
 
         return {"local": ProcessPool(access.url, access.token)}
-    from eventflow.clients.condor import schedds
+    return dict(connect_schedds(access))
 
-    return dict(schedds(access.collector, access.token, access.schedds))
+
+def connect_schedds(access: HTCondorAccess) -> dict[str, HTCondorPool]:
+    """The schedds of an HTCondor pool."""
+    from eventflow.clients.condor import schedds
+    from eventflow.clients.condor_login import IdToken, SciTokens
+
+    login = IdToken(access.token or "") if access.scitoken is None else SciTokens(access.scitoken, access.ca)
+    return schedds(access.collector, login, access.schedds)

@@ -18,7 +18,7 @@ from eventflow import policy
 from eventflow.errors import FaasError
 from faasctl import bundle
 from faasctl.environment import Environment, Secret
-from faasctl.environment.model import Certificate, OAuth, Storage
+from faasctl.environment.model import Certificate, HTCondorPool, OAuth, Storage
 from faasctl.environment.variables import Resolved
 from faasctl.functions.policies import policies_of
 
@@ -182,8 +182,10 @@ def identities(environment: Environment) -> list[str]:
 def pool_settings(environment: Environment) -> dict[str, Any]:
     """The pool as `eventflow.clients.pools.PoolAccess` reads it, its secrets still hidden."""
     pool = environment.pool
-    kind = type(pool).__struct_config__.tag
-    return {"kind": kind, **{name: getattr(pool, name) for name in pool.__struct_fields__}}
+    plain = {"kind": type(pool).__struct_config__.tag, **msgspec.structs.asdict(pool)}
+    if isinstance(pool, HTCondorPool):
+        plain |= {"scitoken": pool.scitoken and _client(pool.scitoken), "ca": _pem(pool.ca)}
+    return plain
 
 
 def _feed(environment: Environment) -> dict[str, Any]:

@@ -23,7 +23,7 @@ def check(env: Environment) -> Iterator[Finding]:
             yield problem(about, str(error), remedy)
         else:
             yield ok(about, "answers a query with the platform's token")
-    if isinstance(env.pool, HTCondorPool):
+    if isinstance(env.pool, HTCondorPool) and env.pool.token is not None:
         yield _authority(env.pool.token.reveal())
 
 

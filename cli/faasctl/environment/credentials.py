@@ -18,10 +18,13 @@ def check(credential: Credential, key: Key) -> None:
     given = [kind for kind in KINDS if getattr(credential, kind) is not None]
     if len(given) != 1:
         raise SpecError(f"must be exactly one of {', '.join(KINDS)}", key=key)
-    access: OAuth | None = credential.oidc or credential.jwt
-    if access is None:
-        return
-    key = (*key, given[0])
+    access = credential.oidc or credential.jwt
+    if access is not None:
+        check_client(access, (*key, given[0]))
+
+
+def check_client(access: OAuth, key: Key) -> None:
+    """Raise `SpecError` unless a client has what its grant takes."""
     if urlsplit(access.token_endpoint).scheme != "https":
         raise SpecError("must be an https URL", key=(*key, "token_endpoint"))
     if (access.token is None) != (access.grant == "client_credentials"):
@@ -33,11 +36,17 @@ def check(credential: Credential, key: Key) -> None:
 
 def with_files(credential: Credential, absolute: Callable[[str | None], str | None]) -> Credential:
     """The credential with the files it names made absolute."""
-
-    def client(access: OAuth | None) -> OAuth | None:
-        return access and replace(access, ca=absolute(access.ca))
-
     certificate = credential.x509
     if certificate is not None:
         certificate = replace(certificate, cert=absolute(certificate.cert), key=absolute(certificate.key))
-    return replace(credential, x509=certificate, oidc=client(credential.oidc), jwt=client(credential.jwt))
+    return replace(
+        credential,
+        x509=certificate,
+        oidc=client_with_files(credential.oidc, absolute),
+        jwt=client_with_files(credential.jwt, absolute),
+    )
+
+
+def client_with_files(access: OAuth | None, absolute: Callable[[str | None], str | None]) -> OAuth | None:
+    """The same of an issuer's client."""
+    return access and replace(access, ca=absolute(access.ca))

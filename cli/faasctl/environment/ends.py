@@ -28,7 +28,7 @@ def ends(env: Environment) -> Iterator[End]:
                 yield End(name=where, kind="bearer", at=token_end(credential.bearer.reveal()))
             elif credential.x509 is not None:
                 yield End(name=where, kind="x509", at=certificate_end(credential.x509))
-    if isinstance(env.pool, HTCondorPool):
+    if isinstance(env.pool, HTCondorPool) and env.pool.token is not None:
         yield End(name="pool", kind="idtoken", at=token_end(env.pool.token.reveal()))
 
 

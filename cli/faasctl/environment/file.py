@@ -16,7 +16,7 @@ from eventflow.spec import Key, SpecError, duration
 from faasctl import strict_yaml
 from faasctl.decoding import decode
 from faasctl.environment import credentials, find, variables
-from faasctl.environment.model import Duration, Environment
+from faasctl.environment.model import Duration, Environment, HTCondorPool
 from faasctl.environment.secret import Secret
 
 ADMIN_KEY = 32
@@ -91,6 +91,12 @@ def _check(environment: Environment) -> None:
         for name, credential in storage.credentials.items():
             credentials.check(credential, ("storages", index, "credentials", name))
         _check_subnets(storage.subnets, ("storages", index, "subnets"))
+    pool = environment.pool
+    if isinstance(pool, HTCondorPool):
+        if (pool.token is None) == (pool.scitoken is None):
+            raise SpecError("must have a token or a scitoken, and not both", key=("pool",), hint="add pool.token: ...")
+        if pool.scitoken is not None:
+            credentials.check_client(pool.scitoken, ("pool", "scitoken"))
     admin_key = environment.registry.admin_key
     if admin_key is not None and not admin_key.reveal().startswith("$") and len(admin_key.reveal()) < ADMIN_KEY:
         why = f"is shorter than {ADMIN_KEY} characters"
@@ -137,6 +143,10 @@ def _with_absolute_paths(environment: Environment, folder: Path) -> Environment:
     replace = msgspec.structs.replace
     kafka = environment.kafka
     policies = environment.policies
+    pool = environment.pool
+    if isinstance(pool, HTCondorPool):
+        scitoken = credentials.client_with_files(pool.scitoken, absolute)
+        pool = replace(pool, scitoken=scitoken, ca=absolute(pool.ca))
     return replace(
         environment,
         openwhisk=replace(environment.openwhisk, ca=absolute(environment.openwhisk.ca)),
@@ -156,6 +166,7 @@ def _with_absolute_paths(environment: Environment, folder: Path) -> Environment:
             )
             for storage in environment.storages
         ),
+        pool=pool,
         policies=absolute(policies) if isinstance(policies, str) else policies,
         registry=replace(
             environment.registry,

@@ -163,11 +163,16 @@ class ProcessPool(
 class HTCondorPool(
     msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind", tag="htcondor"
 ):
-    """An HTCondor pool: where its collector is, the schedds that take jobs, and the IDTOKEN to submit with."""
+    """An HTCondor pool: where its collector is, the schedds that take jobs, and what the platform submits with.
+
+    That is an IDTOKEN (``token``), or SciTokens of an issuer (``scitoken``) over TLS, for which ``ca`` is a file.
+    """
 
     collector: str
     schedds: tuple[str, ...]
-    token: Secret
+    token: Secret | None = None
+    scitoken: OAuth | None = None
+    ca: str | None = None
     trust_domain: str | None = None
 
 

@@ -22,7 +22,13 @@ def storages(env: Environment) -> list[Storage]:
 
 def pools(env: Environment) -> dict[str, Pool]:
     """The schedds by name, connected with the platform's token."""
-    return clients.connect(msgspec.convert(_revealed(pool_settings(env)), PoolAccess))
+    return clients.connect(access(env))
+
+
+def access(env: Environment) -> PoolAccess:
+    """How the batch system is reached."""
+    found: PoolAccess = msgspec.convert(_revealed(pool_settings(env)), PoolAccess)
+    return found
 
 
 def _revealed(value: Any) -> Any:

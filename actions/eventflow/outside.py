@@ -6,6 +6,7 @@ registered function and nothing else, on a file that it waits for, with the reso
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
@@ -28,6 +29,8 @@ from eventflow.wlcg import claims
 KEYS = "outside-"
 """How the keys of jobs from outside begin: a submit token of the pipeline's, should one ever leak, is no good here,
 and none from here can take the place of a job of the pipeline's."""
+
+_ID = re.compile(rf"{KEYS}[A-Za-z0-9._-]{{1,128}}", re.ASCII)
 
 Token = Annotated[str, Meta(min_length=1, max_length=16_384)]
 Path = Annotated[str, Meta(min_length=2, max_length=4096)]
@@ -84,7 +87,8 @@ def decode(arguments: Mapping[str, Any]) -> SelfSufficient:
         event = msgspec.convert(dict(arguments), SelfSufficient)
     except msgspec.ValidationError as error:
         raise _bad(f"the event is not understood: {error}") from None
-    if not event.key.startswith(KEYS) or event.key.rpartition("/")[2] != event.exec.function:
+    id, _, name = event.key.partition("/")
+    if not _ID.fullmatch(id) or name != event.exec.function:
         raise _bad(f"the key of an event from outside is {KEYS}SOMETHING/FUNCTION")
     for name, place in event.places().items():
         normal_path(place.path, where=f"{name}.path")

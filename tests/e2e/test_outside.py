@@ -110,6 +110,7 @@ def test_one_token_is_one_job_and_a_second_is_refused(platform: Platform) -> Non
         ({"submit": {"macaroon": "rubbish"}}, 401, "it cannot be read"),
         ({"exec": {"function": "demo.uncompress"}}, 400, "the key of an event from outside"),
         ({"key": "0e1c/demo.calibrate"}, 400, "the key of an event from outside"),
+        ({"key": "outside-a b/demo.calibrate"}, 400, "the key of an event from outside"),
         ({"key": "outside-another/demo.calibrate"}, 401, "key does not hold"),
         ({"write": None}, 400, "takes read, write"),
         ({"schema": 2}, 400, "not understood"),

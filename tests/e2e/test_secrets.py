@@ -47,7 +47,7 @@ def seen(platform: Platform, tmp_path_factory: pytest.TempPathFactory) -> dict[s
     platform.drained()
     plan = tmp_path_factory.mktemp("plan") / "plan.json"
     texts = {
-        "plan": platform.faasctl("plan", "--out", str(plan)) + platform.faasctl("plan", "-o", "json"),
+        "plan": platform.faasctl("plan", "--out", str(plan), "-o", "json"),
         "plan file": plan.read_text(),
         "fn": platform.faasctl("fn", "list", "-o", "json") + platform.faasctl("fn", "show", "demo.calibrate"),
         "activations": json.dumps(platform.openwhisk.get("activations", limit=200, docs="true")),

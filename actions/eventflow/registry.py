@@ -26,6 +26,10 @@ STATE = "faas-state"
 IN_FORCE_MS = 2000
 """A push is in force for every record produced this long after it returned."""
 
+FRESH_MS = 5000
+"""The longest that a snapshot is used without a look whether it still holds: what is delivered again, such as the
+events of a function that was paused, is old itself and must see what has changed meanwhile."""
+
 CLOCK_SKEW_MS = 1000
 """How far the clocks of Kafka's producers and of this machine may be apart."""
 
@@ -62,11 +66,14 @@ class Registry:
 
     def snapshot(self, newest_record_ms: int) -> Snapshot:
         """A snapshot in which every push is in force that must be for a record of that time (ms)."""
-        held = self._snapshot
-        if held is not None and newest_record_ms <= held.read_at + IN_FORCE_MS - CLOCK_SKEW_MS:
+        held, read_at = self._snapshot, self._now_ms()
+        if (
+            held is not None
+            and newest_record_ms <= held.read_at + IN_FORCE_MS - CLOCK_SKEW_MS
+            and read_at <= held.read_at + FRESH_MS
+        ):
             return held
         try:
-            read_at = self._now_ms()
             probe = self._probe()
             if held is not None and probe == held.probe:
                 self._snapshot = msgspec.structs.replace(held, read_at=read_at)

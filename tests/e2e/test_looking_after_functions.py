@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from eventflow.errors import FaasError
+from eventflow.registry import IN_FORCE_MS
 from faasctl.functions.rehearsal import DoesNotFire
 from tests.e2e.test_light_functions import light
 from tests.parts.platform import Platform, wait
@@ -168,3 +169,37 @@ def test_what_a_light_function_printed_is_shown(platform: Platform, tmp_path: Pa
     assert run["exit"] == 20
     assert "ValueError: there is something bad in it" in run["reason"]
     assert run["at"] <= time.time()
+
+
+def test_events_of_a_paused_function_wait_and_come_back(platform: Platform, name: str) -> None:
+    # given
+    full = f"demo.{name}"
+    platform.faasctl("fn", "pause", full)
+    time.sleep(IN_FORCE_MS / 1000)
+
+    # when: a file comes meanwhile
+    platform.put(f"/demo/in/{name}/r1/a.txt", b"x")
+    wait(lambda: platform.parked(full) or None, "its event to be parked")
+    assert platform.jobs(full) == []
+    platform.faasctl("fn", "resume", full)
+
+    # then: it comes back by itself
+    assert platform.job_of(f"/demo/in/{name}/r1/a.txt")["exit"] == 0
+
+
+def test_events_of_a_function_that_drops_are_let_go(platform: Platform, name: str) -> None:
+    # given
+    full = f"demo.{name}"
+    platform.faasctl("fn", "pause", full, "--drop")
+    time.sleep(IN_FORCE_MS / 1000)
+
+    # when
+    platform.put(f"/demo/in/{name}/r1/lost.txt", b"x")
+    platform.drained()
+    platform.faasctl("fn", "resume", full)
+    time.sleep(IN_FORCE_MS / 1000)
+    platform.put(f"/demo/in/{name}/r1/kept.txt", b"x")
+
+    # then
+    platform.job_of(f"/demo/in/{name}/r1/kept.txt")
+    assert len(platform.jobs(full)) == 1

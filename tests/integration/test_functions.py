@@ -283,10 +283,13 @@ def test_functions_that_fire_each_other_are_shown_at_push(
     # when
     assert faasctl("fn", "push", "one") == 0
     alone = capsys.readouterr().err
+    assert faasctl("fn", "push", "two", "--plan") == 0
+    planned = capsys.readouterr().err
     assert faasctl("fn", "push", "two") == 0
 
     # then
     assert "circle" not in alone
+    assert "circle: demo.two -> demo.one -> demo.two (runs for ever)" in planned
     assert "circle: demo.two -> demo.one -> demo.two (runs for ever)" in capsys.readouterr().err
 
 

@@ -97,6 +97,10 @@ class Platform:
 
         return wait(look, f"the job of {subject}")
 
+    def parked(self, function: str) -> list[dict[str, Any]]:
+        """The records that were ever parked for a function."""
+        return [one for one in self.read_topic(self.env.kafka.parked) if function in json.dumps(one, default=str)]
+
     def drained(self) -> None:
         """Wait until every record on the topic is final, and nothing is parked: the feed commits nothing before."""
         wait(lambda: self._lag() == 0 or None, "the feed to settle every record")

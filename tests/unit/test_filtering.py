@@ -9,7 +9,7 @@ from typing import Any
 from eventflow import function
 from eventflow.batch import Batch, Delivery, Message
 from eventflow.filtering import Topic, run
-from eventflow.registry import Registry
+from eventflow.registry import FRESH_MS, Registry
 from tests.unit.functions import make
 
 OWN = frozenset({"faas"})
@@ -107,3 +107,20 @@ def test_a_redelivery_is_for_the_functions_it_names() -> None:
 def test_a_row_that_speaks_for_another_function_is_left_out() -> None:
     thief = {**row("one"), "name": "other"}
     assert filtered([thief], message(1)).report.filtered == {"no_match": 1}
+
+
+def test_what_is_delivered_again_sees_what_has_changed_meanwhile() -> None:
+    # given: an old event, whose function is paused when it first comes
+    actions, clock = Actions(row("one", paused="park")), [10_000]
+    registry = Registry(actions, lambda: clock[0])
+    assert registry.snapshot(1).functions["belle.one"].paused == "park"
+
+    # when: it is resumed, and the event comes back later
+    actions.rows = ({**row("one"), "updated": 2},)
+    clock[0] += FRESH_MS
+    held = registry.snapshot(1)
+    clock[0] += 1
+
+    # then
+    assert held.functions["belle.one"].paused == "park"
+    assert registry.snapshot(1).functions["belle.one"].paused is None

@@ -125,10 +125,16 @@ def pause(registry: Entities, full_name: str, how: Literal["park", "drop"] | Non
     return entry(registry, full_name)
 
 
-def entries(registry: Entities) -> list[Entry]:
-    """Every function of the registry, by name; those that do not count say why."""
-    found = [entry for row in registry.pages("actions") if (entry := _entry(row)) is not None]
-    return sorted(found, key=lambda entry: entry.name)
+def entries(registry: Entities, after: str = "") -> Iterator[Entry]:
+    """The functions of the registry behind the name ``after``, by name; those that do not count say why.
+
+    Each is decoded when it is asked for: of thousands, a page needs some.
+    """
+    named = ((_full_name(row), row) for row in registry.pages("actions"))
+    for _, row in sorted(((name, row) for name, row in named if name > after), key=lambda pair: pair[0]):
+        found = _entry(row)
+        if found is not None:
+            yield found
 
 
 def entry(registry: Entities, full_name: str) -> Entry:
@@ -157,6 +163,10 @@ def _action_name(full_name: str) -> str:
     return f"{namespace}/{name}"
 
 
+def _full_name(row: Mapping[str, Any]) -> str:
+    return f"{str(row['namespace']).partition('/')[2]}.{row['name']}"
+
+
 def _entry(row: Mapping[str, Any]) -> Entry | None:
     """The function of an action's row, ``None`` for another action."""
     annotations = _annotations(row)
@@ -171,7 +181,7 @@ def _entry(row: Mapping[str, Any]) -> Entry | None:
     record = annotations.get(PUSH)
     texts = {key: value for key, value in record.items() if isinstance(value, str)} if isinstance(record, dict) else {}
     return Entry(
-        name=f"{str(row['namespace']).partition('/')[2]}.{row['name']}",
+        name=_full_name(row),
         version=str(row["version"]),
         code=texts.get("code"),
         pushed=Provenance(**{name: texts.get(name) for name in Provenance.__struct_fields__}),

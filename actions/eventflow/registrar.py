@@ -148,8 +148,8 @@ class Desk:
         allowed = set(callers.namespaces(caller, self._policies))
         found: list[dict[str, Any]] = []
         used = 0
-        for entry in catalogue.entries(self._registry):
-            if entry.name <= after or not (caller.administrator or entry.name.partition(".")[0] in allowed):
+        for entry in catalogue.entries(self._registry, after):
+            if not (caller.administrator or entry.name.partition(".")[0] in allowed):
                 continue
             row = _plain(entry)
             used += len(msgspec.json.encode(row))

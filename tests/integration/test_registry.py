@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 import requests
 
-from eventflow import function
+from eventflow import catalogue, function
+from eventflow.catalogue import Code, Provenance
 from eventflow.function import Function
 from faasctl import environment
 from faasctl.build import Target
@@ -195,6 +196,22 @@ def test_code_that_is_not_what_was_promised_is_refused(desk: Desk, issuer: GitLa
     ]:
         assert words in str(refusal(registry, SPEC, bad))
     assert list(desk.functions.pages("actions")) == []
+
+
+def test_more_functions_than_an_answer_holds_come_page_by_page(desk: Desk, issuer: GitLab, package: Package) -> None:
+    # given: more than a megabyte of them, of two namespaces
+    names = sorted(f"f{number}" for number in range(24))
+    code = Code(package.data, package.code)
+    for name in names:
+        spec = changed(SPEC, name=name, params={"table": "x" * 60_000})
+        catalogue.push(desk.functions, spec, code, Provenance(), kind="python:3.11")
+    other = changed(SPEC, namespace="demo", when={"path": "/demo/in/{run}/*"}, write="/demo/out/{run}/")
+    catalogue.push(desk.functions, other, code, Provenance(), kind="python:3.11")
+
+    # then
+    belle = [f"belle.{name}" for name in names]
+    assert [entry.name for entry in job(desk, issuer.id_token()).functions()] == belle
+    assert [entry.name for entry in desk.as_administrator().functions()] == [*belle, other.full_name]
 
 
 @pytest.mark.parametrize(

@@ -14,9 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from eventflow.errors import FaasError
+from eventflow.errors import FaasError, UsageError
 from eventflow.registry import IN_FORCE_MS
 from faasctl.functions.rehearsal import DoesNotFire
+from faasctl.main import cli
 from tests.e2e.test_light_functions import light
 from tests.parts.platform import Platform, wait
 
@@ -74,6 +75,25 @@ def test_what_a_job_printed_is_shown_by_event_and_by_time(platform: Platform, na
         (f"/demo/in/{name}/r7/{file}.txt", 0, {"copied": 1}) for file in ("a", "b")
     ]
     assert later == ""
+
+
+def test_whoever_has_a_token_of_their_own_needs_no_credential_of_the_platform(
+    platform: Platform, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given: the environment's file as a scientist has it, without the storage's password
+    text = platform.stack.environment_file.read_text()
+    password = platform.env.storages[0].credentials["default"].basic
+    assert password is not None
+    bare = platform.stack.folder / "bare.yaml"
+    bare.touch(mode=0o600)
+    bare.write_text(text.replace(password.password.reveal(), "${env:NOT_AT_HAND}"))
+    words = ("fn", "logs", f"demo.{name}", "--env-file", str(bare))
+
+    # then
+    with pytest.raises(UsageError, match="is not at hand"):
+        cli.main(list(words), standalone_mode=False)
+    monkeypatch.setenv("FAASCTL_STORAGE_TOKEN", platform.stack.status["storage"]["token"])
+    cli.main(list(words), standalone_mode=False)
 
 
 def test_logs_follow_what_ends(platform: Platform, name: str) -> None:

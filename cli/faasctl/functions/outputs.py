@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from email.utils import parsedate_to_datetime
 from urllib.parse import quote, unquote, urlsplit
 from xml.etree import ElementTree
@@ -14,9 +15,12 @@ import requests
 from eventflow.clients.bounded import read
 from eventflow.clients.pem import pem_file
 from eventflow.clients.storage import StorageClient
-from eventflow.errors import FaasError
+from eventflow.errors import FaasError, UsageError
 from eventflow.event import covers
 from eventflow.storages import Storage, holding
+
+OWN_TOKEN = "FAASCTL_STORAGE_TOKEN"  # noqa: S105
+"""The variable with a token that is used instead of the platform's credential."""
 
 TIMEOUT = (5.0, 30.0)
 TOKEN_LIFE = 3600.0
@@ -45,11 +49,21 @@ Token = Callable[[Storage, str], str]
 """A bearer token that may read and list a path of a storage."""
 
 
-def minted(credential_of: Callable[[Storage], str]) -> Token:
-    """Tokens that the storage makes for the platform's credential of that name: to read below one path, for an hour."""
+def tokens(credential_of: Callable[[Storage], str], process: Mapping[str, str] = os.environ) -> Token:
+    """The caller's own token, else one that the storage makes for the platform's credential of that name: to read below
+    one path, for an hour. Raises `UsageError` where there is neither."""
+    own = process.get(OWN_TOKEN)
+    if own:
+        return lambda storage, path: own
 
     def token(storage: Storage, path: str) -> str:
-        client = StorageClient(storage, storage.credentials.get(credential_of(storage)))
+        credential = storage.credentials.get(credential_of(storage))
+        if credential is None or b"${" in msgspec.json.encode(credential):
+            raise UsageError(
+                f"the platform's credential for the storage {storage.name} is not at hand",
+                hint=f"set the variables of the environment's file, or give a token of your own as {OWN_TOKEN}",
+            )
+        client = StorageClient(storage, credential)
         now = time.time()
         found = client.mint(path, ("DOWNLOAD", "LIST"), door=storage.read, expires=now + TOKEN_LIFE, now=now)
         return found.token

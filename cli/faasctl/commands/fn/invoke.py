@@ -83,7 +83,7 @@ def _event(env: Environment, function: Function, path: str) -> Event:
     rehearsal.check_path(function, path)
     rules = policies_of(env).get(function.namespace)
     names = rules.credentials if rules else {}
-    token = outputs.minted(lambda storage: names.get(storage.name, "default"))
+    token = outputs.tokens(lambda storage: names.get(storage.name, "default"))
     found = Outputs(site.storages(env), token, path).entry(path)
     if found is None or found.directory:
         raise FaasError("there is no such file" if found is None else "is a directory", where=path)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -21,7 +20,7 @@ from faasctl.environment import Environment
 from faasctl.functions import access, outputs, runs, site
 from faasctl.functions.access import registry_address
 from faasctl.functions.client import Registry
-from faasctl.functions.outputs import Outputs, Token
+from faasctl.functions.outputs import Outputs
 from faasctl.functions.policies import policies_of
 from faasctl.functions.runs import Run
 from faasctl.options import Since, output
@@ -34,7 +33,6 @@ Examples:
   faasctl fn logs belle.calibrate --follow
 """
 
-STORAGE_TOKEN = "FAASCTL_STORAGE_TOKEN"  # noqa: S105
 PAUSE = 2.0
 """Seconds between two looks of --follow."""
 
@@ -104,14 +102,9 @@ def _looking(
 
 def _reader(function: Function, env: Environment) -> Outputs:
     assert function.write is not None
-    own = os.environ.get(STORAGE_TOKEN)
-    token: Token
-    if own:
-        token = lambda storage, path: own  # noqa: E731
-    else:
-        rules = policies_of(env).get(function.namespace)
-        names = rules.credentials if rules else {}
-        token = outputs.minted(lambda storage: names.get(storage.name, "default"))
+    rules = policies_of(env).get(function.namespace)
+    names = rules.credentials if rules else {}
+    token = outputs.tokens(lambda storage: names.get(storage.name, "default"))
     return Outputs(site.storages(env), token, Template(function.write).literal_directory)
 
 

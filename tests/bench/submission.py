@@ -1,22 +1,29 @@
-"""Jobs a second into a real HTCondor: exactly once in bulk, beside one at a time and beside a bare bulk submit."""
+"""Jobs into a real HTCondor: in bulk beside one at a time, exactly once beside bare, and the look into a long queue."""
 
 from __future__ import annotations
 
+import statistics
+import tempfile
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
 
-from eventflow.clients import condor
+from eventflow.clients import condor, condor_ad
 from eventflow.clients.condor import HTCondorPool
 from eventflow.exactly_once import Job, submit_exactly_once
 from eventflow.function import Limits, Resources
 from eventflow.job import source
-from tests.bench.result import Result, against
+from tests.bench.result import Result, against, median_ms
 from tests.parts import htcondor
 
-BULK = 200
-SINGLES = 5
+BULK = 1000
+SPOOLED = 200
+SINGLES = 20
 ROUNDS = 3
+QUEUED = 50_000
+BATCH = 100
 
 
 def jobs(count: int) -> list[Job]:
@@ -39,17 +46,48 @@ def jobs(count: int) -> list[Job]:
 
 
 def measure() -> dict[str, Result]:
-    """``submission.bulk_jobs_s`` against one at a time, ``submission.exactly_once_s`` against a bare bulk submit."""
-    with htcondor.condor() as part:
+    """``submit.bulk_vs_single`` and ``..._spool``: jobs a second in bulk, the yardstick is one at a time.
+
+    Both with the bare calls of the bindings; ``submit.exactly_once_s`` is how long a bulk takes with all that makes it
+    exactly one job per key, beside the bare calls, and ``submit.lookup_ms`` one look for a batch's keys among
+    ``QUEUED`` jobs, beside a look for one key.
+    """
+    with htcondor.condor("MAX_JOBS_PER_OWNER = 200000\nMAX_JOBS_SUBMITTED = 200000\n") as part:
         pool = condor.schedds(part.collector, part.token(), [part.schedd])[part.schedd]
         once(pool, jobs(1))  # the connection
-        bulk = min(once(pool, jobs(BULK)) for _ in range(ROUNDS))
-        bare = min(submit_and_spool(pool, jobs(BULK)) for _ in range(ROUNDS))
-        single = sum(once(pool, jobs(1)) for _ in range(SINGLES)) / SINGLES
-    return {
-        "submission.bulk_jobs_s": against(BULK / bulk, "jobs/s", 1 / single),
-        "submission.exactly_once_s": against(bulk, "s", bare),
-    }
+        results = {
+            "submit.bulk_vs_single": ratio(lambda count: bare(pool, jobs(count), spool=False), BULK),
+            "submit.bulk_vs_single_spool": ratio(lambda count: bare(pool, jobs(count), spool=True), SPOOLED),
+        }
+        exactly = min(once(pool, jobs(SPOOLED)) for _ in range(ROUNDS))
+        plain = min(bare(pool, jobs(SPOOLED), spool=True) for _ in range(ROUNDS))
+        results["submit.exactly_once_s"] = against(exactly, "s", plain)
+        results["submit.lookup_ms"] = lookup(pool)
+    return results
+
+
+def ratio(submit: Callable[[int], float], count: int) -> Result:
+    """Jobs a second of one bulk against single jobs, medians over rounds that alternate."""
+    bulks, singles = [], []
+    for _ in range(ROUNDS):
+        bulks.append(count / submit(count))
+        singles.append(SINGLES / sum(submit(1) for _ in range(SINGLES)))
+    return against(statistics.median(bulks), "jobs/s", statistics.median(singles))
+
+
+def bare(pool: HTCondorPool, batch: Sequence[Job], *, spool: bool) -> float:
+    """Seconds for the calls of the bindings that a batch takes, and nothing else."""
+    schedd = pool._connected()
+    with tempfile.TemporaryDirectory() as folder:
+        for name, content in batch[0].files.items():
+            Path(folder, name).write_bytes(content)
+        submission = pool._htcondor2.Submit(condor_ad.description(batch[0], batch[0].files))
+        items: list[dict[str, Any]] = [condor_ad.item(job, folder) for job in batch]
+        began = time.perf_counter()
+        result = schedd.submit(submission, spool=True, itemdata=iter(items))
+        if spool:
+            schedd.spool(result)
+        return time.perf_counter() - began
 
 
 def once(pool: HTCondorPool, batch: Sequence[Job]) -> float:
@@ -60,9 +98,14 @@ def once(pool: HTCondorPool, batch: Sequence[Job]) -> float:
     return time.perf_counter() - began
 
 
-def submit_and_spool(pool: HTCondorPool, batch: Sequence[Job]) -> float:
-    """Seconds for the same without looking whether a key is there already."""
-    began = time.perf_counter()
-    ids = pool.submit(batch)
-    assert pool.spool(dict(zip(ids, batch, strict=True))) == ids
-    return time.perf_counter() - began
+def lookup(pool: HTCondorPool) -> Result:
+    """Milliseconds to look for a batch's keys in a long queue; half of them are in it."""
+    queued: list[str] = []
+    while len(queued) < QUEUED:
+        more = jobs(5000)
+        bare(pool, more, spool=False)
+        queued += [job.key for job in more]
+    wanted = queued[:: QUEUED // (BATCH // 2)][: BATCH // 2] + [f"{uuid.uuid4()}/bench.f" for _ in range(BATCH // 2)]
+    assert len(pool.lookup(wanted)) == BATCH // 2
+    taken = median_ms(lambda: pool.lookup(wanted), 10)
+    return against(taken, "ms", median_ms(lambda: pool.lookup(wanted[:1]), 10))

@@ -59,6 +59,7 @@ BUSY = 3600.0  # seconds of waiting that a storage may ask for (429) in all
 SOCKET_TIMEOUT = 200.0  # dCache answers a mover that cannot start only after 180 s
 EXPECT_WAIT = 60.0
 CORRUPT_TRIES = 3
+OUTPUTS = 5000  # each is a request or three to the storage, and a line in result.json
 RESERVED = "_faas"
 URL_CHARACTERS = "%:/?#[]@!$&'()*+,;=-._~"
 
@@ -484,6 +485,10 @@ def outputs(directory: str) -> List[Tuple[str, int]]:
                 raise Failure(FUNCTION_FAILED, "the output directory holds %s, a name that is reserved" % RESERVED)
             if stat.S_ISREG(state.st_mode):
                 found.append((relative, state.st_size))
+                if len(found) > OUTPUTS:
+                    raise Failure(
+                        FUNCTION_FAILED, "the function wrote more than %d files: pack them into an archive" % OUTPUTS
+                    )
             elif not stat.S_ISDIR(state.st_mode):
                 raise Failure(FUNCTION_FAILED, "the output %s is a link or a device, not a file" % printable(relative))
     return sorted(found)
@@ -497,16 +502,29 @@ class Upload:
         self.path = path
         self.source = source
         self.size = size
-        self.adler32 = 1
-        for chunk in source():
-            self.adler32 = zlib.adler32(chunk, self.adler32)
+        self._adler32 = None  # type: Optional[int]
+
+    @property
+    def adler32(self) -> int:
+        """The content's own checksum, which sending it brings along."""
+        if self._adler32 is None:
+            for _ in self._summed():
+                pass
+        return self._adler32 or 0
+
+    def _summed(self) -> Iterator[bytes]:
+        adler32 = 1
+        for chunk in self.source():
+            adler32 = zlib.adler32(chunk, adler32)
+            yield chunk
+        self._adler32 = adler32
 
     def __call__(self) -> None:
         """Leave an equal file alone, replace any other, and believe only what the storage computed itself."""
         there = self._there()
         if there:
             return
-        with self.grant.put(self.path, self.source, self.size) as answer:
+        with self.grant.put(self.path, self._summed, self.size) as answer:
             # A storage that does not overwrite (XRootD says 403 without MANAGE), and a leftover of an earlier try.
             if answer.status == 409 or (answer.status == 403 and there is False):
                 with self.grant.ask("DELETE", self.path, {}) as removed:
@@ -528,7 +546,7 @@ class Upload:
             if answer.status in (403, 404):  # a token that may only upload cannot always look
                 return None
             self.grant.check(answer, (200,))
-            return answer.length == self.size and answer.adler32 in (None, self.adler32)
+            return answer.length == self.size and (answer.adler32 is None or answer.adler32 == self.adler32)
 
 
 def stage_out(grant: Grant, directory: str) -> List[Dict[str, Any]]:
@@ -805,6 +823,8 @@ class Work:
             self.record["outputs"] = stage_out(self.write, out)
             self.record["bytes_out"] = sum(output["size"] for output in self.record["outputs"])
             self._stamp("staged_out")
+            if not self.record["outputs"]:
+                self.record["reason"] = "the function wrote no file"
 
     def _function(self, launch: Launch, argv: List[str], answer: str) -> None:
         before = resource.getrusage(resource.RUSAGE_CHILDREN)

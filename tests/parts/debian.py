@@ -49,9 +49,14 @@ def relocate(root: Path, patterns: Sequence[str], extra: Sequence[str] = ()) -> 
 
     With LD_LIBRARY_PATH instead, every job would run with the prefix's libraries. Debian 12 has them in two places.
     """
-    done = root / "relocated"
-    if done.exists():
-        return
+    with (CACHE / f"{root.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # several test processes want it at once
+        if not (root / "relocated").exists():
+            _relocate(root, patterns, extra)
+            (root / "relocated").touch()
+
+
+def _relocate(root: Path, patterns: Sequence[str], extra: Sequence[str]) -> None:
     places = ("lib/x86_64-linux-gnu", "usr/lib/x86_64-linux-gnu", "usr/lib", *extra)
     search = ":".join(str(root / place) for place in places)
     interpreter = next(str(found) for place in places for found in (root / place).glob("ld-linux-x86-64.so.2"))
@@ -66,7 +71,6 @@ def relocate(root: Path, patterns: Sequence[str], extra: Sequence[str] = ()) -> 
                 capture_output=True,
                 text=True,
             )
-    done.touch()
 
 
 def _mirror() -> str:

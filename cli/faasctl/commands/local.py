@@ -56,8 +56,9 @@ command.add_command(get)
 def up(folder: Path | None, choice: Choice, detach: bool, output: str) -> None:
     """Start the stack; Ctrl-C ends it.
 
-    With --dir its files stay for the next start; without, they are gone when it ends. (Started by root, HTCondor and
-    XRootD run as `nobody`, and keep nothing.) The environment `local` is this stack for as long as it runs.
+    With --dir its files stay for the next start; without, they are gone when it ends. The environment `local` is this
+    stack for as long as it runs. Started by root, HTCondor and XRootD run as `nobody`, and keep nothing; so do the
+    jobs, which can then read the keys of both.
     """
     if detach:
         _detach(folder, choice, output)

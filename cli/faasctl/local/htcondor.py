@@ -1,7 +1,7 @@
 """An HTCondor pool of one machine on loopback: `python -m faasctl.local.htcondor --dir DIR`.
 
 The daemons run under one account (`nobody`, when root starts them), and so do all jobs: it takes work, accounts for it
-and refuses what a site's pool would refuse, but it isolates no job from another.
+and refuses what a site's pool would refuse, but it isolates no job from another, nor from its keys.
 """
 
 from __future__ import annotations

@@ -35,7 +35,7 @@ class Message(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A Kafka record as the feed delivers it: text as ``value``, other bytes as ``value_b64``, a tombstone as neither.
 
     ``timestamp`` is in milliseconds; ``attempt`` counts deliveries from 1; ``only`` names the functions that a
-    redelivery is for.
+    redelivery is for. ``run`` counts the deliberate second runs: of an event whose job failed for good, say.
     """
 
     topic: str
@@ -48,6 +48,7 @@ class Message(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     headers: list[tuple[str, str]] | None = None
     attempt: int = 1
     only: tuple[str, ...] | None = None
+    run: int = 0
 
     @property
     def origin(self) -> Origin:
@@ -109,13 +110,26 @@ class Item(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     function: str
     captures: dict[str, str] = {}
     attempt: int = 1
+    run: int = 0
     tokens: str | None = None
     envelope: dict[str, Any] | None = None
 
     @property
     def key(self) -> str:
         """The job key: it has no version, so that neither a push nor a restart changes it."""
-        return f"{self.event.id}/{self.function}"
+        return job_key(self.event.id, self.function, self.run)
+
+
+def job_key(event: str, function: str, run: int = 0) -> str:
+    """The key of an event's job for a function; a deliberate second run has one of its own."""
+    return f"{event}/{function}#{run}" if run else f"{event}/{function}"
+
+
+def key_parts(key: str) -> tuple[str, str, int]:
+    """Event, function and run of a job key."""
+    event, _, rest = key.rpartition("/")
+    function, _, run = rest.partition("#")
+    return event, function, int(run) if run.isdecimal() else 0
 
 
 class Failure(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

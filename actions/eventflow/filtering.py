@@ -81,14 +81,21 @@ def run(
         report["matched"] += 1
         report["items"] += len(wanted) + len(unwanted)
         for name, captures in wanted.items():
-            item = Item(origin=message.origin, event=event, function=name, captures=captures, attempt=message.attempt)
+            item = Item(
+                origin=message.origin,
+                event=event,
+                function=name,
+                captures=captures,
+                attempt=message.attempt,
+                run=message.run,
+            )
             if snapshot.functions[name].paused:
                 failed.append(failure(item, "filter", PAUSED))
                 continue
             functions[name] = snapshot.functions[name]
             items.append(item)
         for name, why in unwanted.items():
-            item = Item(origin=message.origin, event=event, function=name, attempt=message.attempt)
+            item = Item(origin=message.origin, event=event, function=name, attempt=message.attempt, run=message.run)
             failed.append(failure(item, "filter", why))
     return Batch(
         schema=SCHEMA,

@@ -43,7 +43,8 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     tokens are made from; ``max_queue`` (seconds) is how long a job may wait, and with its runtime it must fit into
     ``max_token_life`` (seconds). ``accounting_group`` pays for its jobs; ``accounting_share`` is the part of the pool
     that is the group's while others want it as well. ``push`` are the GitLab projects that may push, ``expose`` the
-    parts of a record (``principal``) that its functions may see.
+    parts of a record (``principal``) that its functions may see. ``failure_budget`` is how many jobs of a function may
+    fail one after the other before it is paused by itself; 0: it never is.
     """
 
     namespace: Name
@@ -58,6 +59,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     job_attributes: dict[Annotated[str, Meta(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")], str | int | float | bool] = {}
     push: tuple[str, ...] = ()
     expose: tuple[Literal["principal"], ...] = ()
+    failure_budget: Annotated[int, Meta(ge=0)] = 20
     disabled: bool = False
 
 

@@ -25,7 +25,9 @@ COMMANDS = {
     "plan": "faasctl.commands.plan:command",
     "render": "faasctl.commands.render:command",
     "token": "faasctl.commands.token:command",
+    "status": "faasctl.commands.status:command",
     "undeploy": "faasctl.commands.undeploy:command",
+    "usage": "faasctl.commands.usage:command",
     "validate": "faasctl.commands.validate:command",
 }
 
@@ -60,7 +62,10 @@ def main(args: Sequence[str] | None = None) -> None:
     """Run the command line; a `FaasError` becomes a message and an exit code, never a traceback."""
     color = False if os.environ.get("NO_COLOR") else None
     try:
-        cli.main(args=list(args) if args is not None else None, prog_name="faasctl", standalone_mode=False, color=color)
+        given = list(args) if args is not None else None
+        code = cli.main(args=given, prog_name="faasctl", standalone_mode=False, color=color)
+        if isinstance(code, int) and code:  # so click returns what a command left with
+            sys.exit(code)
     except click.exceptions.Exit as end:
         sys.exit(end.exit_code)
     except click.exceptions.Abort:

@@ -59,6 +59,7 @@ def rights(env: Environment) -> Iterator[Right]:
     for name in kafka.topics:
         yield from _topic("storage", name, "WRITE", "DESCRIBE")
         yield from _topic("feed", name, "READ", "DESCRIBE")
+        yield from _topic("watcher", name, "READ", "DESCRIBE")
         yield from _topic("people", name, "READ", "WRITE", "DESCRIBE", "DESCRIBE_CONFIGS")
     for name in (kafka.outcomes, kafka.parked):
         yield from _topic("feed", name, "READ", "WRITE", "DESCRIBE")

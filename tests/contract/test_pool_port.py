@@ -14,6 +14,7 @@ import msgspec
 import pytest
 
 from eventflow.clients import condor
+from eventflow.clients.pools import Schedd
 from eventflow.clients.process_pool import ProcessPool
 from eventflow.exactly_once import Pool, PoolRefused, QueuedJob, Submitted, submit_exactly_once
 from eventflow.function import Limits, Resources
@@ -33,7 +34,7 @@ SUBMIT_REQUIREMENT_CpuCap_REASON = strcat("at most 8 cpus, not ", string(Request
 class Part:
     """A running pool: how to connect to it, and everything that it shows of a job."""
 
-    connect: Callable[[], Pool]
+    connect: Callable[[], Schedd]
     shows: Callable[[str], str]
     starts: Callable[[str], int]
 
@@ -61,7 +62,7 @@ def part(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 
 
 @pytest.fixture
-def pool(part: Part) -> Pool:
+def pool(part: Part) -> Schedd:
     return part.connect()
 
 
@@ -209,3 +210,58 @@ def test_two_submitters_at_once_make_one_job_per_key(part: Part, storage: Faulty
     rows: list[QueuedJob] = part.connect().lookup(keys)
     assert sorted(row.key for row in rows) == sorted(keys)
     assert "spooling" not in {row.state for row in rows}
+
+
+@pytest.mark.parametrize(("exit", "word"), [(0, "completed"), (20, "failed")])
+def test_an_end_is_told_with_its_exit_code_and_its_times(
+    pool: Schedd, storage: FaultyStorage, keys: list[str], exit: int, word: str
+) -> None:
+    one = job(keys[0], storage)
+    one.files["runner.py"] = f"import sys\nopen('result.json', 'w').write('{{}}')\nsys.exit({exit})\n".encode()
+    (result,) = submit_exactly_once(pool, [one], now=time.time())
+    until(lambda: state_of(pool, keys[0]) == "completed")
+    (row,) = (row for row in pool.watch(60) if row.key == keys[0])
+    assert (row.word, row.exit, row.id, row.schedd) == (word, exit, result.id, result.schedd)
+    assert (row.function, row.version, row.origin, row.starts) == ("ns.f", "0.0.1", "billing/0/17", 1)
+    assert row.started is not None
+    assert row.queued <= row.started <= row.entered + 1
+    assert abs(row.since - time.time()) < 60
+    assert pool.recall([row.id, "999999.0"])[0].key == keys[0]
+
+
+def test_only_what_ended_lately_is_watched_and_all_that_has_not(
+    pool: Schedd, storage: FaultyStorage, keys: list[str]
+) -> None:
+    slow = "import time\ndef main(event): time.sleep(60)"
+    quick = job(keys[0], storage)
+    results = submit_exactly_once(pool, [quick, job(keys[1], storage, slow)], now=time.time())
+    until(lambda: state_of(pool, keys[0]) == "completed")
+    time.sleep(2.5)  # the schedd's clock counts whole seconds
+    states = {row.key: row.word for row in pool.watch(1) if row.key in keys}
+    assert states == {keys[1]: None}
+    pool.remove([results[1].id or ""], "cancelled by a test")
+    until(lambda: state_of(pool, keys[1]) == "removed")
+    (row,) = (row for row in pool.watch(60) if row.key == keys[1])
+    assert row.word == "removed"
+    assert "cancelled by a test" in (row.reason or "")
+
+
+def test_a_job_that_could_not_start_in_time_is_expired(
+    part: Part, pool: Schedd, storage: FaultyStorage, keys: list[str]
+) -> None:
+    whole = Resources(cpus=8, memory=30 * 2**30)
+    one = job(keys[0], storage, expires=time.time() + 4, resources=whole)
+    blocker = job(keys[1], storage, "import time\ndef main(event): time.sleep(60)", resources=whole)
+    (first,) = submit_exactly_once(pool, [blocker], now=time.time())
+    until(lambda: state_of(pool, keys[1]) == "running")
+    submit_exactly_once(pool, [one], now=time.time())
+    until(lambda: state_of(pool, keys[0]) in ("removed", "completed"))
+    (row,) = (row for row in pool.watch(60) if row.key == keys[0])
+    pool.remove([first.id or ""], "over")
+    assert row.word == "expired", (row, part.shows(row.id))
+
+
+def test_a_job_without_its_input_is_not_watched(pool: Schedd, storage: FaultyStorage, keys: list[str]) -> None:
+    ids = pool.submit([job(keys[0], storage)])
+    assert [row for row in pool.watch(None) if row.key == keys[0]] == []
+    pool.withdraw(ids, "over")

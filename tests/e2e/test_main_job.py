@@ -100,7 +100,7 @@ def test_a_write_sent_three_times_is_one_job(platform: Platform) -> None:
     outcomes = [
         json.loads(one["value"]) for one in platform.read_topic("faas.outcomes") if one["key"] == jobs[0]["key"]
     ]
-    assert [one["outcome"] for one in outcomes] == ["submitted"]
+    assert [one["outcome"] for one in outcomes if one["run"] is None] == ["submitted"]
 
 
 def test_an_srm_upload_is_one_job(platform: Platform) -> None:

@@ -25,7 +25,7 @@ from faasctl.doctor import CHECKS, examine, openwhisk_limits, pool
 from faasctl.doctor.finding import Finding
 from faasctl.environment import Environment, Secret
 from faasctl.environment.model import Credential, HTCondorPool, KafkaSecurity, Registrations
-from faasctl.main import cli
+from faasctl.main import main
 from tests.parts import openwhisk, secured_kafka
 from tests.parts.platform import Platform, running
 from tests.parts.secured_kafka import SecuredKafka
@@ -92,8 +92,9 @@ def test_a_problem_is_told_by_the_exit_code(platform: Platform, tmp_path: Path) 
     text = platform.stack.environment_file.read_text()
     file.write_text(text.replace(platform.env.openwhisk.kind, "python:2"))
     file.chmod(0o600)
-    code = cli.main(["doctor", "openwhisk", "--env-file", str(file)], standalone_mode=False)
-    assert code == 1
+    with pytest.raises(SystemExit) as end:
+        main(["doctor", "openwhisk", "--env-file", str(file)])
+    assert end.value.code == 1
 
 
 def test_a_credential_that_ended(platform: Platform) -> None:

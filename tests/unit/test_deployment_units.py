@@ -11,17 +11,19 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
-from faasctl import bundle
+from faasctl import bundle, watcher
 from faasctl.commands import feed
 from faasctl.sd_notify import Systemd
 from faasctl.services import MissingSecret, service_environment
 
 UNITS = sorted((bundle.manifests() / "systemd").glob("*.service"))
-NEEDS = {"kafka": feed.KAFKA_FEED_NEEDS}
+NEEDS = {"kafka": feed.KAFKA_FEED_NEEDS, "condor": watcher.NEEDS}
 FILES = {
     "kafka-password": "kafka.security.password",
     "feed-key": "keys.feed",
     "functions-auth": "openwhisk.functions.auth",
+    "pool-token": "pool.token",
+    "admin-key": "registry.admin_key",
 }
 
 

@@ -13,16 +13,38 @@ from typing import Any, Literal
 
 import msgspec
 
-from eventflow.batch import Done, Failure, Message, Origin
+from eventflow import watching
+from eventflow.batch import Done, Failure, Message, Origin, job_key, key_parts
 from eventflow.errors import FaasError
+from eventflow.watching import Watched
 
-Word = Literal["submitted", "invoked", "duplicate", "dead-lettered", "parked"]
+Word = Literal["submitted", "invoked", "duplicate", "dead-lettered", "parked"] | watching.Word
+"""What became of an item in the feed, and of its job in its pool."""
 
 JOB: frozenset[str] = frozenset({"submitted", "invoked", "duplicate"})
 """The words that say that the item was done."""
 
 SETTINGS = {"cleanup.policy": "delete", "retention.ms": str(90 * 86_400_000)}
 """Settings of the topic when it is made."""
+
+
+JOB_ENDS: frozenset[str] = frozenset({"completed", "failed", "removed", "expired"})
+"""The words that say that a job is over."""
+
+
+class Run(msgspec.Struct, frozen=True, kw_only=True):
+    """How a job ran, by its pool: unix seconds when it was queued, last started, and came to what is told (``entered``,
+    which tells two holds of one job apart); ``wall`` seconds of all its starts together; its cores, its accounting
+    group, its exit code."""
+
+    entered: int
+    queued: float
+    started: float | None = None
+    wall: float = 0.0
+    cpus: int = 1
+    starts: int = 0
+    exit: int | None = None
+    group: str | None = None
 
 
 class BadOutcome(FaasError):
@@ -35,7 +57,8 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     ``time`` is when it became so, RFC 3339 in UTC; ``written`` when its record was written to Kafka (unix ms);
     ``origin`` that record's place. ``activation`` is the sequence's in OpenWhisk; ``destination`` and ``job`` tell
     which job of which schedd the item became. ``code``, ``stage`` and ``why`` say what was the matter with it, and
-    ``attempts`` how often it was tried.
+    ``attempts`` how often it was tried;
+    ``run`` is there when its job is told of.
     """
 
     key: str
@@ -55,11 +78,12 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     stage: str | None = None
     why: str | None = None
     attempts: int = 1
+    run: Run | None = None
 
     @property
     def is_final(self) -> bool:
-        """Whether nothing more will become of it by itself."""
-        return self.outcome != "parked"
+        """Whether the feed has nothing more to do for it by itself."""
+        return self.outcome in JOB or self.outcome == "dead-lettered"
 
     @property
     def time_ms(self) -> int:
@@ -76,7 +100,7 @@ def of_done(done: Done, message: Message, *, trigger: str, rule: str | None, act
         trigger=trigger,
         origin=done.origin,
         written=message.timestamp,
-        id=done.key.removesuffix(f"/{done.function}"),
+        id=key_parts(done.key)[0],
         function=done.function,
         version=done.version,
         rule=rule,
@@ -98,7 +122,8 @@ def of_failure(
     now: float,
 ) -> Outcome:
     """The outcome of an item, or a whole record, that could not be done."""
-    key = f"{failure.id}/{failure.function}" if failure.id and failure.function else str(message.origin)
+    known = failure.id and failure.function
+    key = job_key(failure.id or "", failure.function or "", message.run) if known else str(message.origin)
     return Outcome(
         key=key,
         outcome=outcome,
@@ -116,6 +141,45 @@ def of_failure(
         why=failure.message,
         attempts=message.attempt,
     )
+
+
+def of_job(row: Watched, word: Word, submitted: Outcome | None, *, now: float) -> Outcome:
+    """The outcome of a job that ended or is held; ``submitted`` tells where it came from, as far as that is known."""
+    known = submitted or Outcome(
+        key=row.key, outcome=word, time="", trigger="", origin=_origin(row.origin), function=row.function
+    )
+    return msgspec.structs.replace(
+        known,
+        key=row.key,
+        outcome=word,
+        time=utc(min(now, row.since)),
+        id=key_parts(row.key)[0],
+        function=row.function,
+        version=row.version,
+        destination=row.schedd,
+        job=row.id,
+        stage="job",
+        code=f"exit_{row.exit}" if word == "failed" else None if word == "completed" else word,
+        why=row.why,
+        run=Run(
+            entered=row.entered,
+            queued=row.queued,
+            started=row.started,
+            wall=row.wall,
+            cpus=row.cpus,
+            starts=row.starts,
+            exit=row.exit,
+            group=row.group,
+        ),
+    )
+
+
+def _origin(text: str) -> Origin:
+    parts = text.rsplit("/", 2)
+    try:
+        return Origin(topic=parts[0], partition=int(parts[1]), offset=int(parts[2]))
+    except (IndexError, ValueError):
+        return Origin(topic=text, partition=-1, offset=-1)
 
 
 def decode(record: Any) -> Outcome:

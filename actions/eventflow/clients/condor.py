@@ -19,6 +19,7 @@ from eventflow.clients import condor_ad
 from eventflow.clients.condor_login import IdToken, Login
 from eventflow.errors import FaasError
 from eventflow.exactly_once import Job, PoolRefused, PoolUnavailable, QueuedJob
+from eventflow.watching import Watched
 
 RELEASED_AFTER = (0.05, 1.0, 0.2, 0.5, 1.0, 2.0, 5.0)
 """Pauses (s) before each look whether the schedd has released spooled jobs; few, since each look scans its queue."""
@@ -122,6 +123,24 @@ class HTCondorPool:
         with self._errors():
             found = self._connected().query(condor_ad.ids_constraint([id]), list(attributes))
         return {name: found[0][name] for name in attributes if name in found[0]} if found else None
+
+    def watch(self, ended_within: float | None) -> list[Watched]:
+        return self._watched(condor_ad.watch_constraint(ended_within), history=False)
+
+    def recall(self, ids: Sequence[str]) -> list[Watched]:
+        """As the port has it; a search in the history takes a second and more, so only for what left the queue."""
+        found = {row.id: row for row in self._watched(condor_ad.ids_constraint(ids), history=False)} if ids else {}
+        gone = [id for id in ids if id not in found]
+        if gone:
+            found |= {row.id: row for row in self._watched(condor_ad.ids_constraint(gone), history=True)}
+        return list(found.values())
+
+    def _watched(self, constraint: str, *, history: bool) -> list[Watched]:
+        with self._errors():
+            ask = self._connected().history if history else self._connected().query
+            ads = ask(constraint, list(condor_ad.WATCHED))
+        now = time.time()
+        return [row for ad in ads if (row := condor_ad.watched(ad, self._name, now)) is not None]
 
     def _send(self, cluster: Cluster, jobs: Mapping[str, Job]) -> list[str]:
         """Spool a cluster whole; returns its ids. One that lost a job to another submitter is given up whole.

@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import quote, unquote
 
 from eventflow.exactly_once import STAGING_TIME, Job, PoolRefused, QueuedJob, State
+from eventflow.watching import Watched
 
 KEEP = 3600
 """Seconds that a finished job stays in the queue: the window in which a query finds a duplicate, far longer than a
@@ -35,6 +36,13 @@ PROJECTION = (
     "ServerTime",
     "FaasKeys",
     "FaasFunction",
+)
+
+WATCHED = (
+    *PROJECTION,
+    *("FaasVersion", "FaasOrigin", "HoldReason", "RemoveReason", "LastJobStatus", "NumJobStarts"),
+    *("ExitCode", "ExitBySignal", "ExitSignal", "QDate", "JobCurrentStartDate", "RemoteWallClockTime", "RequestCpus"),
+    "AcctGroup",
 )
 
 _STATES: dict[int, State] = {
@@ -184,6 +192,60 @@ def queued(ad: Mapping[str, Any], schedd: str, now: float) -> QueuedJob | None:
         state="spooling" if spooling else _STATES[status],
         since=now - age,
     )
+
+
+def watch_constraint(ended_within: float | None) -> str:
+    """The platform's jobs that have their input: those under way, and those that ended so many seconds ago."""
+    ours = "FaasKeys isnt undefined && StageInFinish isnt undefined"
+    if ended_within is None:
+        return ours
+    recent = f"time() - EnteredCurrentStatus <= {int(ended_within)}"
+    return f"{ours} && ((JobStatus != 3 && JobStatus != 4) || {recent})"
+
+
+def watched(ad: Mapping[str, Any], schedd: str, now: float) -> Watched | None:
+    """A job's ad, from the queue or the history, as a watcher has it; None for one without its input."""
+    row = queued(ad, schedd, now)
+    if row is None or row.state == "spooling":
+        return None
+    entered = int(ad["EnteredCurrentStatus"])
+    removal = _text(ad, "RemoveReason")
+    waited = _number(ad, "LastJobStatus") in (1, 5)
+    return Watched(
+        schedd=row.schedd,
+        id=row.id,
+        key=row.key,
+        function=row.function,
+        version=_text(ad, "FaasVersion") or "",
+        origin=unquote(_text(ad, "FaasOrigin") or ""),
+        state=row.state,
+        since=row.since,
+        entered=entered,
+        reason=_text(ad, "HoldReason") if row.state == "held" else removal,
+        exit=128 + int(_number(ad, "ExitSignal")) if ad.get("ExitBySignal") is True else _exit(ad),
+        starts=int(_number(ad, "NumJobStarts")),
+        queued=_number(ad, "QDate"),
+        started=_number(ad, "JobCurrentStartDate") or None,
+        wall=_number(ad, "RemoteWallClockTime"),
+        cpus=int(_number(ad, "RequestCpus")) or 1,
+        group=_text(ad, "AcctGroup"),
+        expired="PeriodicRemove" in (removal or "") and waited,  # FaasOverdue is only ever true of a running job
+    )
+
+
+def _exit(ad: Mapping[str, Any]) -> int | None:
+    code = ad.get("ExitCode")
+    return int(code) if isinstance(code, int) else None
+
+
+def _text(ad: Mapping[str, Any], name: str) -> str | None:
+    value = ad.get(name)
+    return value if isinstance(value, str) else None
+
+
+def _number(ad: Mapping[str, Any], name: str) -> float:
+    value = ad.get(name)
+    return float(value) if isinstance(value, int | float) else 0.0
 
 
 def _plain(what: str, value: str) -> str:

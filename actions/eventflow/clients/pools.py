@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
 from eventflow.exactly_once import Pool
 from eventflow.storages import OAuth
+from eventflow.watching import Watch
 
 if TYPE_CHECKING:
     from eventflow.clients.condor import HTCondorPool
@@ -38,7 +39,11 @@ class HTCondorAccess(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind"
 PoolAccess = ProcessPoolAccess | HTCondorAccess
 
 
-def connect(access: PoolAccess) -> dict[str, Pool]:
+class Schedd(Pool, Watch, Protocol):
+    """One queue of jobs: they are put into it, and watched."""
+
+
+def connect(access: PoolAccess) -> dict[str, Schedd]:
     """The environment's schedds by name; the client library is imported only for the kind of pool that is used."""
     if isinstance(access, ProcessPoolAccess):
         from eventflow.clients.process_pool import ProcessPool

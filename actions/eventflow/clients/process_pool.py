@@ -9,6 +9,7 @@ import msgspec
 import requests
 
 from eventflow.exactly_once import Job, PoolRefused, PoolUnavailable, QueuedJob
+from eventflow.watching import Watched
 
 TIMEOUT = (3.05, 30.0)
 
@@ -44,6 +45,12 @@ class ProcessPool:
 
     def remove(self, ids: Sequence[str], reason: str) -> None:
         self._ask("POST", "/remove", {"ids": list(ids), "reason": reason})
+
+    def watch(self, ended_within: float | None) -> list[Watched]:
+        return msgspec.convert(self._ask("POST", "/watch", {"ended_within": ended_within})["jobs"], list[Watched])
+
+    def recall(self, ids: Sequence[str]) -> list[Watched]:
+        return msgspec.convert(self._ask("POST", "/watch", {"ids": list(ids)})["jobs"], list[Watched])
 
     def show(self, id: str) -> dict[str, Any]:
         """One job with its description, its result.json (when it has ended) and the log of its states."""

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from faasctl import services
+from faasctl import services, watcher
 from faasctl.commands.feed_xrootd import xrootd
 from faasctl.kafka import kafka_feed
 from faasctl.local import announce
@@ -38,4 +38,24 @@ def kafka(environment_name: str | Path) -> None:
         announce.ready()
         supervisor.ready("feeding triggers")
         provider.run(stop, beat=supervisor.alive)
+        supervisor.stopping()
+
+
+@command.command(epilog="\b\nExample:\n  faasctl feed condor --env production")
+@env_options
+@click.option("--tick", type=click.FloatRange(0.1, 600), default=5.0, show_default=True, help="Seconds between looks.")
+def condor(environment_name: str | Path, tick: float) -> None:
+    """Tell what became of the jobs, until SIGTERM: one query per tick and schedd.
+
+    Ends and holds go to the topic of outcomes, each once; what failed for good to the dead letters. A function whose
+    jobs keep failing is paused (failure_budget in its policy). Of the environment's secrets it needs
+    kafka.security.password, pool.token and registry.admin_key. Run one of it.
+    """
+    stop = services.begin()
+    env = services.service_environment(environment_name, *watcher.NEEDS)
+    supervisor = Systemd()
+    with watcher.watcher(env, tick=tick) as service:
+        announce.ready()
+        supervisor.ready("watching jobs")
+        service.run(stop, beat=supervisor.alive)
         supervisor.stopping()

@@ -7,8 +7,7 @@ from typing import Any
 import msgspec
 
 from eventflow.clients import pools as clients
-from eventflow.clients.pools import PoolAccess
-from eventflow.exactly_once import Pool
+from eventflow.clients.pools import PoolAccess, Schedd
 from eventflow.storages import Storage
 from faasctl.deploy.template import pool_settings, storage_settings
 from faasctl.environment import Environment
@@ -20,7 +19,7 @@ def storages(env: Environment) -> list[Storage]:
     return [msgspec.convert(_revealed(storage_settings(one, True)), Storage) for one in env.storages]
 
 
-def pools(env: Environment) -> dict[str, Pool]:
+def pools(env: Environment) -> dict[str, Schedd]:
     """The schedds by name, connected with the platform's token."""
     return clients.connect(access(env))
 

@@ -121,6 +121,9 @@ class Stack:
         self._tell("starting feed")
         storage.announce(self.launch, self.environment_file, TOPIC)
         self.launch("feed", "faasctl", "feed", "kafka", "--env-file", str(self.environment_file)).ready()
+        self.launch(
+            "watcher", "faasctl", "feed", "condor", "--tick", "1", "--env-file", str(self.environment_file)
+        ).ready()
         self.status = {
             "environment": str(self.environment_file),
             "openwhisk": {"apihost": apihost, "auth": keys.platform},

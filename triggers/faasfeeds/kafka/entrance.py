@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from eventflow.batch import Failure, Message, Origin
+from eventflow.batch import Failure, Message, Origin, job_key
 from faasfeeds.kafka import letters, records
 from faasfeeds.kafka.finals import Kind
 from faasfeeds.kafka.flight import Entry, Leg
@@ -164,7 +164,8 @@ class Entrance:
     def _set_out(self, entry: Entry) -> bool:
         """Line an entry up for the functions that it is not final for; False when there are none."""
         kinds: tuple[Kind, ...] = ("job",) if entry.redriven else ("job", "dead")
-        rest = tuple(name for name in entry.wanted if not self._memory.has(f"{entry.claim}/{name}", kinds))
+        run = entry.message.run
+        rest = tuple(name for name in entry.wanted if not self._memory.has(job_key(entry.claim, name, run), kinds))
         final = len(entry.wanted) - len(rest)
         if final and entry.returned:
             entry.items["items:duplicate"] += final

@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from eventflow.batch import Failure, Message, Origin
+from eventflow.batch import Failure, Message, Origin, job_key
 from eventflow.errors import FaasError
 from faasfeeds.kafka.flight import Rule
 
@@ -54,7 +54,7 @@ class Letter(msgspec.Struct, frozen=True, kw_only=True):
     def key(self) -> str:
         """The job key of the function that it failed for, else the record's place: what Kafka's key is."""
         if self.id and len(self.functions) == 1:
-            return f"{self.id}/{self.functions[0]}"
+            return job_key(self.id, self.functions[0], self.message.run)
         return str(self.message.origin)
 
 
@@ -97,6 +97,7 @@ def encode(one: Letter) -> tuple[bytes | None, Headers]:
         "faascut": one.cut,
         "faasredriven": "1" if one.redriven else None,
         "faasparked": str(one.times) if one.times else None,
+        "faasrun": str(message.run) if message.run else None,
     }
     facts |= {name: text for name, text in optional.items() if text}
     original = [(name, text.encode(errors="surrogateescape")) for name, text in message.headers or ()]
@@ -137,6 +138,7 @@ def decode(record: Any) -> Letter:
             headers=original or None,
             attempt=int(facts["faasattempts"]),
             only=functions or None,
+            run=int(facts.get("faasrun", "0")),
         )
         return Letter(
             trigger=facts["faastrigger"],
@@ -176,4 +178,5 @@ def _value(message: Message) -> bytes | None:
 _NAMES = (
     *("faastrigger", "faasorigin", "faastimestamp", "faasattempts", "faasfunction", "faasrule", "faaskey", "faasid"),
     *("faaserrorcode", "faaserrorstage", "faaserrordata", "faaserrordest", "faascut", "faasredriven", "faasparked"),
+    "faasrun",
 )

@@ -6,12 +6,13 @@ import click
 
 from faasctl.lazy import LazyGroup
 
-VERBS = ("match", "send")
+VERBS = ("match", "send", "trace")
 
 EPILOG = """\b
 Examples:
   faasctl event match record.json
   faasctl event send records.jsonl
+  faasctl event trace /pnfs/desy.de/belle/raw/42/f.root
 """
 
 
@@ -22,4 +23,4 @@ Examples:
     epilog=EPILOG,
 )
 def command() -> None:
-    """Send events, and say what they would fire."""
+    """Send events, say what they would fire, and what became of them."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,13 @@ import msgspec
 
 from eventflow.exactly_once import QueuedJob, State
 from eventflow.function import Limits, Resources
+from eventflow.watching import Watched
 
 KEEP = 7 * 86400.0
 """Seconds a finished job stays in the queue: the window in which its key is still known."""
+
+EXPIRED = "its tokens can no longer outlive its runtime"
+"""The reason of a job that was removed because it waited too long."""
 
 INPUT_FILES = frozenset({"events.jsonl", "runner.py", "function.zip"})
 
@@ -142,6 +147,43 @@ class Queue:
     def log(self, entry: Entry) -> list[dict[str, Any]]:
         rows = self._db.execute("SELECT time, state, reason FROM log WHERE number = ? ORDER BY rowid", (entry.number,))
         return [{"time": time, "state": state, "reason": reason} for time, state, reason in rows]
+
+    def watch(self, ended_within: float | None, now: float) -> list[Watched]:
+        """The jobs that have had their input; of those that ended, the ones that did so at most so long ago."""
+        since = 0.0 if ended_within is None else now - ended_within
+        entries = self._entries(
+            "state != 'spooling' AND (state NOT IN ('completed', 'removed') OR since >= ?)", (since,)
+        )
+        return list(filter(None, map(self.watched, entries)))
+
+    def watched(self, entry: Entry) -> Watched | None:
+        """A job as a watcher has it; None for one that never had its input."""
+        log = self.log(entry)
+        if not any(row["state"] == "idle" for row in log):
+            return None
+        starts = [row["time"] for row in log if row["state"] == "running"]
+        ends = [after["time"] for row, after in pairwise(log) if row["state"] == "running"]
+        reason = log[-1]["reason"]
+        return Watched(
+            schedd=self.name,
+            id=entry.id,
+            key=entry.job.key,
+            function=entry.job.function,
+            version=entry.job.version,
+            origin=entry.job.origin,
+            state=entry.state,
+            since=entry.since,
+            entered=int(entry.since),
+            reason=reason if entry.state in ("held", "removed") else None,
+            exit=entry.exit,
+            starts=entry.starts,
+            queued=log[0]["time"],
+            started=starts[-1] if starts else None,
+            wall=sum(end - start for start, end in zip(starts, ends, strict=False)),
+            cpus=entry.job.resources.cpus,
+            group=entry.job.accounting_group,
+            expired=entry.state == "removed" and reason == EXPIRED,
+        )
 
     def input_of(self, entry: Entry) -> Path:
         return self._spool / str(entry.number)

@@ -39,6 +39,13 @@ class Removal(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     reason: str
 
 
+class Watching(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Body of ``POST /watch``: these jobs, or all under way and those that ended at most so many seconds ago."""
+
+    ids: list[str] | None = None
+    ended_within: float | None = None
+
+
 class BearerToken:
     """Lets in only requests that carry the pool's token."""
 
@@ -75,6 +82,12 @@ def application(queue: Queue, slots: Slots, token: str) -> Starlette:
         taken = queue.spool(request.path_params["id"], files, time.time())
         slots.changed.set()
         return _json({"taken": taken})
+
+    async def watch(request: Request) -> Response:
+        wanted = await _body(request, Watching)
+        if wanted.ids is not None:
+            return _json({"jobs": [row for e in map(queue.get, wanted.ids) if e and (row := queue.watched(e))]})
+        return _json({"jobs": queue.watch(wanted.ended_within, time.time())})
 
     async def withdraw(request: Request) -> Response:
         removal = await _body(request, Removal)
@@ -113,6 +126,7 @@ def application(queue: Queue, slots: Slots, token: str) -> Starlette:
             Route("/jobs", listing, methods=["GET"]),
             Route("/jobs/{id}", show, methods=["GET"]),
             Route("/jobs/{id}/input", spool, methods=["PUT"]),
+            Route("/watch", watch, methods=["POST"]),
             Route("/withdraw", withdraw, methods=["POST"]),
             Route("/remove", remove, methods=["POST"]),
         ],

@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from faasctl.local.pool.queue import Entry, Queue
+from faasctl.local.pool.queue import EXPIRED, Entry, Queue
 
 TRANSIENT_EXITS = (11, 31)
 RESULT_BYTES = 1 << 20
@@ -88,7 +88,7 @@ class Slots:
         now = time.time()
         for entry in self.queue.in_state("idle", "spooling"):
             if entry.job.expires <= now:
-                self.queue.move(entry, "removed", "its tokens can no longer outlive its runtime", now)
+                self.queue.move(entry, "removed", EXPIRED, now)
 
     def _sandbox(self, entry: Entry) -> Path:
         return self._run / str(entry.number)

@@ -1,0 +1,60 @@
+"""The watcher of an environment's jobs: the one place that wires it together."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from faasctl.environment import Environment
+from faasctl.functions.access import address
+from faasctl.functions.client import Registry
+from faasctl.functions.policies import policies_of
+from faasctl.functions.site import pools
+from faasctl.kafka import cluster
+from faasfeeds import outcomes
+from faasfeeds.condor.budget import Budget
+from faasfeeds.condor.ledger import Ledger
+from faasfeeds.condor.watcher import Watcher
+from faasfeeds.kafka import letters
+from faasfeeds.kafka.journal import Journal, Topics
+
+NEEDS = ("kafka.security.password", "pool.token", "registry.admin_key")
+"""The environment's secrets without which it cannot work."""
+
+DEFAULT_BUDGET = 20
+
+
+@contextmanager
+def watcher(env: Environment, *, tick: float) -> Iterator[Watcher]:
+    """The service; its topics are made when they are missing."""
+    brokers = cluster(env)
+    topics = Topics(outcomes=env.kafka.outcomes, dead_letters=env.kafka.dead_letters, parked=env.kafka.parked)
+    brokers.ensure_topics({topics.outcomes: outcomes.SETTINGS, topics.dead_letters: letters.SETTINGS})
+    journal = Journal(brokers, topics)
+    ledger = Ledger(brokers, topics.outcomes)
+    budgets = {name: policy.failure_budget for name, policy in policies_of(env).items()}
+    stop = threading.Event()
+    follower = threading.Thread(target=ledger.follow, args=(stop,), name="outcomes", daemon=True)
+    follower.start()
+    try:
+        yield Watcher(pools(env), brokers, journal, ledger, Budget(budgets, DEFAULT_BUDGET), _Pausing(env), tick=tick)
+    finally:
+        stop.set()
+        journal.close()
+        follower.join(5)
+
+
+class _Pausing:
+    """Pauses functions through the registry, as its administrator."""
+
+    def __init__(self, env: Environment) -> None:
+        key = env.registry.admin_key
+        self._registry = Registry(address(env), key.reveal() if key is not None else "", ca=env.openwhisk.ca)
+
+    def __call__(self, function: str, version: str, count: int) -> bool:
+        found = self._registry.function(function)
+        if found.version != version or found.paused:
+            return False
+        self._registry.pause(function, drop=False)
+        return True

@@ -1,0 +1,1 @@
+"""Tells what became of the jobs: one look at each schedd per tick, each end told once."""

@@ -20,6 +20,7 @@ from eventflow.clients import condor
 from eventflow.clients.condor import HTCondorPool
 from eventflow.exactly_once import Job, submit_exactly_once
 from faasctl.local.process import Service
+from faasctl.usage import usage
 from faasfeeds import outcomes
 from faasfeeds.kafka import letters
 from faasfeeds.kafka.journal import Journal, Topics
@@ -191,5 +192,9 @@ def test_each_end_is_told_once_though_the_watcher_and_the_schedd_are_killed(site
 
     pool_says = site.pool.run("condor_q", "-allusers", "-af", "ExitCode").split()
     assert Counter(pool_says) == {"0": JOBS - len(failed), "20": len(failed)}
+    (used,) = usage((outcomes.decode(record) for record in site.read(TOPICS.outcomes)), "function")
+    assert (used.events, used.jobs, used.failed) == (JOBS, JOBS, FAILING)
+    wall = sum(map(float, site.pool.run("condor_q", "-allusers", "-af", "RemoteWallClockTime").split()))
+    assert used.wall_hours == pytest.approx(wall / 3600)
     runs = [one.run for one in told]
     assert all(run is not None and run.started is not None and run.queued <= run.started for run in runs)

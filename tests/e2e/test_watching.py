@@ -9,7 +9,13 @@ import time
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from eventflow.registry import IN_FORCE_MS
+from faasctl import history
+from faasctl.kafka import cluster
+from faasfeeds.kafka import letters
+from faasfeeds.kafka.journal import Journal, Topics
 from tests.parts.platform import Platform, wait
 
 BUDGET = 4
@@ -66,6 +72,10 @@ def test_a_function_that_keeps_failing_is_paused_and_goes_on_once_it_is_mended(
     done = wait(lambda: _by_key(told(platform, "completed"), parked), "the parked file's job", 120)
     assert done["run"]["exit"] == 0
 
+    redriven = _redrive_one(platform)
+    done = wait(lambda: _by_key(told(platform, "completed"), {redriven}), "the redriven one's job", 120)
+    assert done["key"].endswith("/demo.broken#1")
+
     state = _status(platform)
     (one,) = (row for row in state["functions"] if row["name"] == "demo.broken")
     assert (one["day"]["completed"], one["day"]["failed"], one["paused"]) == (
@@ -88,6 +98,17 @@ def test_a_function_that_keeps_failing_is_paused_and_goes_on_once_it_is_mended(
     ended = [row for row in platform.jobs("demo.broken") if row["state"] == "completed"]
     assert (used["jobs"], used["failed"]) == (len(ended), sum(row["exit"] != 0 for row in ended))
     assert used["wall_hours"] > 0
+
+
+def _redrive_one(platform: Platform) -> str:
+    """Send a dead letter of a failed job again; returns the key of its second run."""
+    brokers, names = cluster(platform.env), platform.env.kafka
+    records = history.records(brokers, (names.dead_letters,), 0)
+    letter = next(one for one in map(letters.decode, records) if one.code == "exit_20")
+    journal = Journal(brokers, Topics(outcomes=names.outcomes, dead_letters=names.dead_letters, parked=names.parked))
+    journal.write([], parked=[msgspec.structs.replace(letter, redriven=True)])
+    journal.close()
+    return letter.key
 
 
 def _status(platform: Platform) -> dict[str, Any]:

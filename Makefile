@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: demo test check format bench parts clean
+.PHONY: demo test check format bench soak parts clean
 
 demo: $(READY)
 	@$(BIN)/faasctl build >/dev/null
@@ -24,6 +24,9 @@ format: $(READY)
 
 bench: $(READY)
 	@$(BIN)/python -m tests.bench
+
+soak: $(READY)
+	@$(BIN)/python -m tests.soak
 
 parts: $(READY)
 	@$(BIN)/python -m tests.parts

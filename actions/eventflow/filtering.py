@@ -62,7 +62,9 @@ def run(
     functions = {}
     if events:
         try:
-            snapshot = registry.snapshot(max(message.timestamp for message, _ in events.values()))
+            again = any(message.only is not None or message.attempt > 1 for message, _ in events.values())
+            newest = max(message.timestamp for message, _ in events.values())
+            snapshot = registry.current() if again else registry.snapshot(newest)
         except ItemError as error:
             failed += [_record_failure(message, error, event.id) for message, event in events.values()]
             events = {}

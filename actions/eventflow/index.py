@@ -98,6 +98,20 @@ class _Node:
             found += [table.get(_typed(one)) for one in values]
         return [each for each in found if each is not None]
 
+    def below_any(self, path: Sequence[str]) -> list[_Node | Leaf]:
+        """The same, of an event of which only the path is known."""
+        found: list[_Node | Leaf | None] = []
+        depth = len(path)
+        for at, table in self.segments:
+            if -depth <= at < depth:
+                found.append(table.get(path[at]))
+        for at, length, table in self.parts:
+            if -depth <= at < depth:
+                found.append(table.get(path[at][:length] if length > 0 else path[at][length:]))
+        for _, table in self.fields:
+            found += table.values()
+        return [each for each in found if each is not None]
+
 
 def _tree(filed: Sequence[tuple[_Entry, Facts]]) -> _Node | Leaf:
     return tuple(entry for entry, _ in filed) if len(filed) <= _LEAF else _Node(filed)
@@ -160,6 +174,25 @@ class Index:
             if captures is not None and _hold(entry.where, event.data):
                 matches.append(Match(entry.function, captures))
         return matches
+
+    def wants(self, kind: str, subject: str) -> bool:
+        """Whether some event of this type and subject could fire a function, whatever its data."""
+        root = self._roots.get(kind)
+        if root is None:
+            return False
+        path = split(subject)
+        waiting = [root]
+        while waiting:
+            here = waiting.pop()
+            if isinstance(here, _Node):
+                entries = here.entries
+                waiting += here.below_any(path)
+            else:
+                entries = here
+            for entry in entries:
+                if entry.glob.match(path) is not None:
+                    return True
+        return False
 
 
 def _hold(conditions: tuple[Condition, ...], data: Data) -> bool:

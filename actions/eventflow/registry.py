@@ -88,6 +88,10 @@ class Registry:
             ) from None
         return self._snapshot
 
+    def current(self) -> Snapshot:
+        """A snapshot as of now, for records that come again: much may have changed since they were written."""
+        return self.snapshot(self._now_ms())
+
     def _probe(self) -> tuple[int, int]:
         """Count and newest `updated`: OpenWhisk lists newest first, so two small answers tell of any change."""
         count = int(self._source.get("actions", count="true")["actions"])

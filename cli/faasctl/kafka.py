@@ -22,6 +22,7 @@ from faasfeeds.kafka.journal import Journal, Topics
 from faasfeeds.kafka.memory import Memory
 from faasfeeds.kafka.provider import Provider
 from faasfeeds.kafka.registration import FeedError, Registration, Registrations
+from faasfeeds.kafka.shadow import Shadow
 from faasfeeds.kafka.sieve import Sieve
 from faasfeeds.kafka.topic import TopicRegistrations
 
@@ -47,6 +48,11 @@ def cluster(env: Environment) -> Cluster:
     )
 
 
+def topics(env: Environment) -> Topics:
+    """The feed's own topics."""
+    return Topics(outcomes=env.kafka.outcomes, dead_letters=env.kafka.dead_letters, parked=env.kafka.parked)
+
+
 def registrations(env: Environment) -> Registrations:
     """Where the environment keeps which triggers are fed."""
     place = env.kafka.registrations
@@ -70,17 +76,22 @@ def sieve(env: Environment, *, prefilter: bool = True) -> Sieve:
     return Sieve(topics, registry, frozenset(identities(env)), prefilter=prefilter)
 
 
+def shadow(env: Environment) -> Shadow:
+    """A feed that only counts, over all of the environment's topics."""
+    return Shadow(cluster(env), sieve(env), sorted(env.kafka.topics))
+
+
 @contextmanager
 def kafka_feed(env: Environment) -> Iterator[Provider]:
     """The provider service of an environment; its own topics are made when they are missing."""
     brokers = cluster(env)
-    topics = Topics(outcomes=env.kafka.outcomes, dead_letters=env.kafka.dead_letters, parked=env.kafka.parked)
+    own = topics(env)
     brokers.ensure_topics(
-        {topics.outcomes: outcomes.SETTINGS, topics.dead_letters: letters.SETTINGS, topics.parked: letters.SETTINGS}
+        {own.outcomes: outcomes.SETTINGS, own.dead_letters: letters.SETTINGS, own.parked: letters.SETTINGS}
     )
     key = key_from_text(env.keys.feed.reveal())
-    memory = Memory(brokers, topics.outcomes)
-    journal = Journal(brokers, topics)
+    memory = Memory(brokers, own.outcomes)
+    journal = Journal(brokers, own)
 
     def feed(registration: Registration) -> TriggerFeed:
         try:
@@ -100,7 +111,7 @@ def kafka_feed(env: Environment) -> Iterator[Provider]:
             sieve=sieve(env, prefilter=registration.settings.prefilter),
             journal=journal,
             memory=memory,
-            parked=topics.parked,
+            parked=own.parked,
         )
 
     stop = threading.Event()

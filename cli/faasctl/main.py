@@ -17,6 +17,7 @@ COMMANDS = {
     "demo": "faasctl.commands.demo:command",
     "deploy": "faasctl.commands.deploy:command",
     "doctor": "faasctl.commands.doctor:command",
+    "dlq": "faasctl.commands.dlq:command",
     "event": "faasctl.commands.event:command",
     "feed": "faasctl.commands.feed:command",
     "fn": "faasctl.commands.fn:command",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -182,3 +183,21 @@ def test_the_misprinted_sample_is_unparsable() -> None:
     with pytest.raises(ItemError) as refused:
         dcache.decode(text, "desy")
     assert refused.value.code == "unparsable"
+
+
+@pytest.mark.parametrize("version", ["5.2", "6.2", "HEAD"])
+def test_whoever_wants_few_events_gets_the_same_ones(version: str) -> None:
+    """Decoding for a filter agrees with decoding everything, and keeps back only what is not wanted."""
+    for line in lines(f"dcache_events_{version}.jsonl.gz"):
+        record = json.dumps(line["record"])
+        try:
+            whole = dcache.decode(record, "desy")
+        except ItemError as error:
+            with pytest.raises(ItemError, match=re.escape(error.why)):
+                dcache.decode_wanted(record, "desy", lambda kind, path: True)
+            continue
+        assert dcache.decode_wanted(record, "desy", lambda kind, path: True) == whole
+        if isinstance(whole, Event):
+            asked: list[tuple[str, str]] = []
+            kept_back = dcache.decode_wanted(record, "desy", lambda *what, asked=asked: bool(asked.append(what)))
+            assert (kept_back, asked) == (dcache.UNWANTED, [(whole.type, whole.subject)])

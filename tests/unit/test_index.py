@@ -74,6 +74,12 @@ def test_the_index_agrees_with_matching_one_by_one(specs: list[Any], events: lis
     # then
     for each in events:
         assert [(m.function, m.captures) for m in index.match(each)] == one_by_one(functions, each)
+        assert index.wants(each.type, each.subject) == any(
+            glob.match(split(each.subject)) is not None
+            for function in functions
+            if function.when.type == each.type
+            for glob in globs(function)
+        )
 
 
 def tenants(i: int) -> Function:

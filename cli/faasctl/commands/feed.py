@@ -5,15 +5,26 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
+import msgspec
 
+from eventflow.errors import UsageError
 from faasctl import services, watcher
 from faasctl.commands.feed_xrootd import xrootd
-from faasctl.kafka import kafka_feed
+from faasctl.kafka import kafka_feed, shadow
 from faasctl.local import announce
 from faasctl.options import env_options
 from faasctl.sd_notify import Systemd
 
 KAFKA_FEED_NEEDS = ("kafka.security.password", "keys.feed", "openwhisk.functions.auth")
+
+EPILOG = """\b
+Examples:
+  faasctl feed kafka --env production
+  faasctl feed kafka --env production --shadow --earliest
+"""
+
+TELL_S = 10.0
+"""Seconds between two lines of a shadow."""
 
 
 @click.group(name="feed", epilog="\b\nExample:\n  faasctl feed kafka --env production")
@@ -24,16 +35,25 @@ def command() -> None:
 command.add_command(xrootd)
 
 
-@command.command(epilog="\b\nExample:\n  faasctl feed kafka --env production")
+@command.command(epilog=EPILOG)
+@click.option("--shadow", "as_shadow", is_flag=True, help="Fire nothing; count what would be, in lines of JSON.")
+@click.option("--earliest", is_flag=True, help="With --shadow: from the oldest record, not from now on.")
 @env_options
-def kafka(environment_name: str | Path) -> None:
+def kafka(environment_name: str | Path, as_shadow: bool, earliest: bool) -> None:
     """Feed every registered trigger from Kafka, until SIGTERM; what is under way then is settled first.
 
     Of the environment's secrets it needs kafka.security.password, keys.feed and openwhisk.functions.auth.
     """
+    if earliest and not as_shadow:
+        raise UsageError("--earliest goes with --shadow", hint="where a trigger starts is its own parameter: start")
     stop = services.begin()
     env = services.service_environment(environment_name, *KAFKA_FEED_NEEDS)
     supervisor = Systemd()
+    if as_shadow:
+        shadow(env).run(
+            stop, earliest=earliest, every_s=TELL_S, tell=lambda tally: click.echo(msgspec.json.encode(tally))
+        )
+        return
     with kafka_feed(env) as provider:
         announce.ready()
         supervisor.ready("feeding triggers")

@@ -87,14 +87,14 @@ class Cluster(msgspec.Struct, frozen=True, kw_only=True):
         """
         if self.api_version is not None and self.api_version < (2, 4):
             return
-        reader = self.reader()
-        try:
-            missing = {name: settings for name, settings in topics.items() if not reader.partitions_for_topic(name)}
-        finally:
-            reader.close()
-        if not missing:
-            return
         with explained(self.bootstrap_servers):
+            reader = self.reader()
+            try:
+                missing = {name: settings for name, settings in topics.items() if not reader.partitions_for_topic(name)}
+            finally:
+                reader.close()
+            if not missing:
+                return
             admin = self.admin()
             try:
                 for name, settings in missing.items():

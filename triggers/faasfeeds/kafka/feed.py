@@ -128,7 +128,9 @@ class TriggerFeed:
         while self._flying and time.monotonic() < end:
             intake.poll(BUSY_POLL_MS, closed=True)
             self._land()
-        intake.commit(now=True)
+            intake.commit()
+        while not intake.commit(now=True) and time.monotonic() < end:
+            intake.poll(IDLE_POLL_MS, closed=True)
 
     def _sift(self, intake: Intake) -> None:
         """Decide what every record in line is, as far as there is room and the registry of functions is known."""

@@ -55,10 +55,10 @@ class Intake:
             log.warning("%s: cannot read: %s: %s", self._group, type(error).__name__, error)
             time.sleep(0.5)
             return
-        self._rebalanced()
+        opened = self._rebalanced()
         for partition, records in polled.items():
             lane = self.lanes.get(partition)
-            if lane is not None:
+            if lane is not None and partition not in opened:  # what was fetched before is not where it goes on
                 inbox = self.inboxes[partition]
                 expected = inbox[-1].offset + 1 if inbox else lane.expected
                 inbox.extend(records if records[0].offset >= expected else (r for r in records if r.offset >= expected))
@@ -67,17 +67,20 @@ class Intake:
         """The oldest offset that the brokers hold; raises kafka-python's errors."""
         return int(self._consumer.beginning_offsets([partition])[partition])
 
-    def commit(self, *, now: bool = False) -> None:
-        """Commit what is settled, not more often than makes sense unless ``now``; what fails is tried again."""
+    def commit(self, *, now: bool = False) -> bool:
+        """Commit what is settled, not more often than makes sense unless ``now``; whether all of it is. What fails is
+        tried again."""
+        if not self._changes.empty():  # a partition may be another's by now, and the broker would take it from us
+            return False
         if not now and time.monotonic() < self._last_commit + COMMIT_EVERY_S:
-            return
+            return False
         wanted = {
             partition: (lane.settled, lane.metadata())
             for partition, lane in self.lanes.items()
             if self._committed.get(partition, (-1, ""))[0] != lane.settled
         }
         if not wanted:
-            return
+            return True
         self._last_commit = time.monotonic()
         offsets = {partition: OffsetAndMetadata(offset, books, -1) for partition, (offset, books) in wanted.items()}
         try:
@@ -86,9 +89,10 @@ class Intake:
             if not self._complained:
                 log.warning("%s: cannot commit: %s: %s", self._group, type(error).__name__, error)
             self._complained = True
-        else:
-            self._complained = False
-            self._committed.update(wanted)
+            return False
+        self._complained = False
+        self._committed.update(wanted)
+        return True
 
     def close(self) -> None:
         """Leave the group, so that others take over at once."""
@@ -110,24 +114,27 @@ class Intake:
         if resuming := (paused & assigned) - held:
             self._consumer.resume(*resuming)
 
-    def _rebalanced(self) -> None:
-        """Follow what the group decided. A partition that comes back before anybody else committed to it goes on
-        where it was; otherwise all that is known of it is void."""
+    def _rebalanced(self) -> set[TopicPartition]:
+        """Follow what the group decided; the partitions that were opened now. One that comes back before anybody else
+        committed to it goes on where it was; otherwise all that is known of it is void."""
         while not self._changes.empty():
             came, partitions = self._changes.get()
             for partition in partitions:
                 if not came and partition in self.lanes:
                     self._suspended[partition] = self.lanes.pop(partition)
                     self.inboxes.pop(partition)
+        opened = set()
         for partition in self._consumer.assignment() - self.lanes.keys():
             try:
                 self._open(partition)
+                opened.add(partition)
             except Exception as error:  # brokers that went away just now: it stays paused until the next poll
                 log.warning("%s: cannot open %s: %s: %s", self._group, partition, type(error).__name__, error)
         for partition, lane in self._suspended.items():
             lane.is_ours = False
             self._committed.pop(partition, None)
         self._suspended.clear()
+        return opened
 
     def _open(self, partition: TopicPartition) -> None:
         held = self._consumer.committed(partition, metadata=True, timeout_ms=COMMIT_TIMEOUT_MS)

@@ -8,6 +8,9 @@ FIRST_RECORDS = 200
 MOST_FLIGHTS = 6
 """Batches of one trigger that are under way at once."""
 
+FIRST_FLIGHTS = 2
+"""And at the beginning, so that a cold OpenWhisk does not start them all in one moment."""
+
 LONGEST_GAP_S = 5.0
 LONGEST_HOLD_S = 30.0
 
@@ -25,7 +28,7 @@ class Pace:
         self._not_before = 0.0
         self._outages = 0
         self.records = min(FIRST_RECORDS, most)
-        self.flights = MOST_FLIGHTS
+        self.flights = FIRST_FLIGHTS
 
     def may_fire(self, now: float) -> bool:
         """Whether a batch may be fired now."""

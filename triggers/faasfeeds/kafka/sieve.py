@@ -10,6 +10,7 @@ from collections.abc import Mapping
 
 import msgspec
 
+from eventflow import dcache
 from eventflow.batch import Failure, Message, Origin
 from eventflow.dcache import Filtered
 from eventflow.errors import FaasError, ItemError
@@ -59,7 +60,10 @@ class Sieve:
             decode, instance = self._formats[record.topic]
             if record.value is None:
                 raise ItemError("the record has no value", code="unparsable")
-            event = decode(record.value, instance)
+            if self.prefilter and decode is dcache.decode:
+                event = dcache.decode_wanted(record.value, instance, self._snapshot.index.wants)
+            else:
+                event = decode(record.value, instance)
         except ItemError as error:
             place = Origin(topic=record.topic, partition=record.partition, offset=record.offset)
             return Failure(origin=place, stage="filter", code=error.code, message=str(error)[:500], retryable=False)

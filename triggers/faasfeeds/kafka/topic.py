@@ -60,7 +60,7 @@ class TopicRegistrations:
             self._reader = None
 
     def _write(self, trigger: str, value: bytes | None) -> None:
-        self._open()
+        self._cluster.ensure_topics({self._topic: COMPACTED})
         producer = self._cluster.producer()
         try:
             producer.send(self._topic, key=trigger.encode(), value=value).get(timeout=PATIENCE_S)
@@ -70,8 +70,8 @@ class TopicRegistrations:
             producer.close(timeout=2)
 
     def _read_to_end(self) -> None:
-        reader = self._open()
         try:
+            reader = self._open()
             partitions = list(reader.assignment())
             ends = reader.end_offsets(partitions, timeout_ms=PATIENCE_S * 1000)
             until = time.monotonic() + PATIENCE_S
@@ -81,7 +81,7 @@ class TopicRegistrations:
                         self._take(record)
                 if time.monotonic() > until:
                     raise RegistrationsAway("its end was not reached in time", where=f"topic {self._topic}")
-        except RegistrationsAway:
+        except FaasError:
             raise
         except Exception as error:
             raise RegistrationsAway(f"{type(error).__name__}: {error}", where=f"topic {self._topic}") from None
@@ -90,9 +90,13 @@ class TopicRegistrations:
         if self._reader is None:
             self._cluster.ensure_topics({self._topic: COMPACTED})
             reader = self._cluster.reader()
-            partitions = [TopicPartition(self._topic, n) for n in reader.partitions_for_topic(self._topic) or (0,)]
-            reader.assign(partitions)
-            reader.seek_to_beginning(*partitions)
+            try:
+                partitions = [TopicPartition(self._topic, n) for n in reader.partitions_for_topic(self._topic) or (0,)]
+                reader.assign(partitions)
+                reader.seek_to_beginning(*partitions)
+            except Exception:
+                reader.close()
+                raise
             self._reader = reader
         return self._reader
 

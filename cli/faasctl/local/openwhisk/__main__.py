@@ -22,13 +22,14 @@ def main() -> int:
     keys.add_argument("--auth-file", type=Path, help="the same as a file of JSON, {NS: UUID:KEY}")
     parser.add_argument("--dir", type=Path, help="where entities survive a restart")
     parser.add_argument("--kinds", default=",".join(kinds_here()), help="runtime kinds, the default one first")
-    parser.add_argument("--no-throttle", action="store_true", help="no limits per minute and none in flight")
+    limits = "limits per minute, and of calls in flight, as OpenWhisk has them by default"
+    parser.add_argument("--throttle", action=argparse.BooleanOptionalAction, default=True, help=limits)
     options = parser.parse_args()
     lifeline.watch()
     kinds = tuple(options.kinds.split(","))
     if options.auth_file is not None:  # a command line stands in the process list
         options.auth = [f"{name}={key}" for name, key in json.loads(options.auth_file.read_text()).items()]
-    settings = Settings(kinds=kinds, default_kind=kinds[0], throttled=not options.no_throttle)
+    settings = Settings(kinds=kinds, default_kind=kinds[0], throttled=options.throttle)
     try:
         serve(
             port=options.port,

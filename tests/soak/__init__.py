@@ -1,0 +1,1 @@
+"""The feed at full size, with everything killed again and again: `make soak`."""

@@ -1,0 +1,112 @@
+"""`make soak`: the feed's promises at full size, with everything killed again and again. Prints its figures.
+
+python -m tests.soak [--records N] [--kills N] [--seed N] [--memory-minutes N]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import sys
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from tests.parts import feed
+from tests.parts.feed import Site, load, other, produce
+
+
+def main() -> int:
+    """Run both parts; 0 when every promise held."""
+    parser = argparse.ArgumentParser(prog="python -m tests.soak", description=__doc__)
+    parser.add_argument("--records", type=int, default=100_000)
+    parser.add_argument("--kills", type=int, default=24)
+    parser.add_argument("--seed", type=int, default=time.time_ns() % 10**9)
+    parser.add_argument("--memory-minutes", type=float, default=10.0, help="at 1,000 records a second; 0 leaves it out")
+    options = parser.parse_args()
+    print(f"seed {options.seed}")
+    with tempfile.TemporaryDirectory() as folder, feed.running(Path(folder), providers=2) as site:
+        figures = killed(site, random.Random(options.seed), options.records, options.kills)
+        print(json.dumps(figures, indent=2))
+        if options.memory_minutes:
+            figures["memory"] = steady(site, random.Random(options.seed), options.memory_minutes)
+            print(json.dumps(figures["memory"], indent=2))
+    return 0 if figures["held"] else 1
+
+
+def killed(site: Site, chance: random.Random, count: int, kills: int) -> dict[str, Any]:
+    """Records while providers, OpenWhisk host and broker are killed at random, the middle third of them throttled."""
+    records, events = load(chance, count)
+    victims = [lambda: site.kill_provider(0), lambda: site.kill_provider(1), site.kill_host, site.kill_broker]
+    order = [victims[number % len(victims)] for number in range(kills)]
+    chance.shuffle(order)
+    part = -(-count // kills)
+    begin = time.monotonic()
+    for number, kill in enumerate(order):
+        if number in (kills // 3, 2 * kills // 3):
+            site.throttle(number == kills // 3)
+        produce(site, records[number * part : (number + 1) * part])
+        time.sleep(chance.uniform(0.2, 3.0))  # the random point
+        start_again = kill()
+        time.sleep(chance.uniform(0.0, 2.0))
+        start_again()
+        print(f"kill {number + 1} of {kills}: {site.account()}", file=sys.stderr)
+    account = site.drained(1800)
+    jobs = site.job_keys()
+    dead = site.dead_letters()
+    figures: dict[str, Any] = {
+        "records": len(records),
+        "events": events,
+        "kills": kills,
+        "seconds": round(time.monotonic() - begin, 1),
+        "jobs": len(jobs),
+        "keys_with_several_jobs": sum(1 for number in jobs.values() if number > 1),
+        "dead_letters": len(dead),
+        "received": account.books.received,
+        "books": account.books.records,
+        "items": account.books.items,
+        "imbalance": account.books.imbalance(),
+        "outcomes": Counter(one["outcome"] for one in site.outcomes()),
+    }
+    figures["held"] = (
+        len(jobs) + len(dead) == events
+        and figures["keys_with_several_jobs"] == 0
+        and account.books.received == len(records)
+        and account.books.imbalance() == (0, 0)
+        and "lost" not in account.books.records
+    )
+    return figures
+
+
+def steady(site: Site, chance: random.Random, minutes: float) -> dict[str, Any]:
+    """A provider's memory while 1,000 records a second go by, sampled every second."""
+    part = [json.dumps(other(chance)).encode() for _ in range(1000)]
+    end = time.monotonic() + 60 * minutes
+    samples: list[int] = []
+    while time.monotonic() < end:
+        due = time.monotonic() + 1.0
+        produce(site, part)
+        samples.append(sum(_resident(service.pid) for service in site.providers))
+        time.sleep(max(0.0, due - time.monotonic()))
+    site.drained(600)
+    tenth = max(1, len(samples) // 10)
+    return {
+        "seconds": len(samples),
+        "first_tenth_mb": round(sum(samples[:tenth]) / tenth / 2**20, 1),
+        "last_tenth_mb": round(sum(samples[-tenth:]) / tenth / 2**20, 1),
+        "most_mb": round(max(samples) / 2**20, 1),
+    }
+
+
+def _resident(pid: int) -> int:
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("VmRSS"):
+            return int(line.split()[1]) * 1024
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -184,16 +184,17 @@ def test_only_trouble_that_may_pass_starts_a_job_again(
     assert part.starts(result.id or "") == starts
 
 
-def test_two_submitters_at_once_make_one_job_per_key(part: Part, storage: FaultyStorage) -> None:
-    keys = [f"{uuid.uuid4()}/ns.f" for _ in range(12)]
-    batches = [keys[:8], keys[4:], keys]
+@pytest.mark.parametrize("parts", [[slice(8), slice(4, 12), slice(12)], [slice(1)] * 50], ids=["overlapping", "fifty"])
+def test_submitters_at_once_make_one_job_per_key(parts: list[slice], part: Part, storage: FaultyStorage) -> None:
+    keys = [f"{uuid.uuid4()}/ns.f" for _ in range(max(one.stop for one in parts))]
+    batches = [keys[one] for one in parts]
     start = threading.Barrier(len(batches))
     said: list[list[Submitted]] = [[] for _ in batches]
 
     def submitter(number: int) -> None:
         pool = part.connect()
         start.wait()
-        for _ in range(20):
+        for _ in range(100):
             jobs = [job(key, storage) for key in batches[number]]
             said[number] += submit_exactly_once(pool, jobs, now=time.time())
             if {result.outcome for result in said[number][-len(jobs) :]} <= {"submitted", "duplicate"}:

@@ -24,6 +24,7 @@ log = logging.getLogger(__name__)
 
 COMMIT_TIMEOUT_MS = 5000
 COMMIT_EVERY_S = 0.2
+JOIN_MS = 500
 MOST_UNCOMMITTED = 100_000
 """Records of one partition that wait for an older one; beyond, no more are read of it."""
 
@@ -47,8 +48,11 @@ class Intake:
         self._consumer.subscribe(list(topics), listener=_Listener(self._consumer, self._changes))
 
     def poll(self, wait_ms: int, *, closed: bool = False) -> None:
-        """Read into the inboxes for at most so long; with ``closed`` nothing is read."""
+        """Read into the inboxes for at most so long; with ``closed`` nothing is read. Without a partition it waits
+        longer: joining a group comes to nothing in many short polls."""
         self._hold(closed)
+        if not self.lanes:
+            wait_ms = max(wait_ms, JOIN_MS)
         try:
             polled = self._consumer.poll(timeout_ms=wait_ms)
         except Exception as error:  # brokers that went away; kafka-python reconnects by itself

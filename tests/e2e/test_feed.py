@@ -141,6 +141,7 @@ def test_a_shadow_counts_what_would_be_fired_and_fires_nothing(site: Site) -> No
 def test_wherever_it_dies_between_poll_and_commit_every_event_has_one_job(site: Site) -> None:
     """Given for each step a provider that dies there, with a trigger of its own, when others take over, then every
     event has exactly one job."""
+    site.drained()
     for provider in site.providers:
         provider.stop()
     before = site.job_keys()

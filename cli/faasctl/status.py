@@ -11,6 +11,7 @@ import msgspec
 from eventflow.macaroon import instant
 from eventflow.watching import Watched
 from faasctl.environment.ends import End
+from faasfeeds.condor.telling import is_dead
 from faasfeeds.outcomes import Outcome
 
 HOUR_S = 3600.0
@@ -105,11 +106,7 @@ def functions(
 
 def dead(told: Iterable[Outcome]) -> dict[str, int]:
     """Dead letters by reason: what the feed gave up, and jobs that failed for good."""
-    reasons = Counter(
-        one.code or "unknown"
-        for one in told
-        if one.outcome in ("dead-lettered", "failed", "expired") or (one.outcome == "removed" and one.code == "lost")
-    )
+    reasons = Counter(one.code or "unknown" for one in told if one.outcome == "dead-lettered" or is_dead(one))
     return dict(reasons.most_common())
 
 

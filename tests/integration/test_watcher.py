@@ -18,7 +18,8 @@ import yaml
 from eventflow.batch import Origin
 from eventflow.clients import condor
 from eventflow.clients.condor import HTCondorPool
-from eventflow.exactly_once import Job, submit_exactly_once
+from eventflow.exactly_once import Job, PoolUnavailable, submit_exactly_once
+from eventflow.function import Resources
 from faasctl.local.process import Service
 from faasctl.usage import usage
 from faasfeeds import outcomes
@@ -70,6 +71,7 @@ class Site:
         broker.create("billing")
         broker.create(TOPICS.outcomes, partitions=3)
         broker.create(TOPICS.dead_letters, partitions=3)
+        broker.create(TOPICS.parked)
         self.start()
 
     def start(self) -> None:
@@ -83,7 +85,10 @@ class Site:
 
     def submit(self, jobs: list[Job]) -> None:
         """Queue jobs as the sequence does, and tell of it as the feed does."""
-        submitted = submit_exactly_once(self.schedd, jobs, now=time.time())
+        try:
+            submitted = submit_exactly_once(self.schedd, jobs, now=time.time())
+        except PoolUnavailable:  # a schedd that was restarted knows no session of before
+            submitted = submit_exactly_once(self.schedd, jobs, now=time.time())
         assert {one.outcome for one in submitted} == {"submitted"}
         journal = Journal(self.broker.cluster, TOPICS)
         journal.write(
@@ -198,3 +203,22 @@ def test_each_end_is_told_once_though_the_watcher_and_the_schedd_are_killed(site
     assert used.wall_hours == pytest.approx(wall / 3600)
     runs = [one.run for one in told]
     assert all(run is not None and run.started is not None and run.queued <= run.started for run in runs)
+
+
+def test_a_job_that_waited_too_long_goes_through_minting_again(site: Site) -> None:
+    offset = len(site.read("billing"))
+    site.broker.produce("billing", b"the record")
+    before = {one.key for one in site.ends()}
+    with faulty_storage() as storage:
+        huge = Resources(cpus=1000, memory=2**40)
+        one = job(
+            f"{uuid.uuid4()}/ns.f", storage, origin=f"billing/0/{offset}", expires=time.time() + 4, resources=huge
+        )
+        site.submit([one])
+        until(lambda: {end.key for end in site.ends()} - before == {one.key}, 90)
+
+    (told,) = (end for end in site.ends() if end.key == one.key)
+    assert (told.outcome, told.code) == ("expired", "renewed")
+    (again,) = (letters.decode(record) for record in site.read(TOPICS.parked))
+    assert (again.key, again.redriven, again.message.value) == (f"{one.key}#1", True, "the record")
+    assert again.functions == ("ns.f",)

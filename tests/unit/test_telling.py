@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
+
 from eventflow.batch import Origin, job_key, key_parts
 from eventflow.watching import Watched
 from faasfeeds import outcomes
@@ -103,6 +105,16 @@ def test_who_is_removed_by_a_person_is_no_dead_letter_and_who_expired_is() -> No
     )
     assert (removed.outcome, removed.why, telling.is_dead(removed)) == ("removed", "cancelled", False)
     assert (expired.outcome, telling.is_dead(expired)) == ("expired", True)
+
+
+def test_who_expired_is_renewed_but_not_for_ever() -> None:
+    (expired,) = telling.tell([row("2.0", state="removed", expired=True)], jobs(submitted("2.0")), NOW)
+    last = msgspec.structs.replace(expired, key=f"{expired.key}#{telling.MOST_RENEWALS}")
+
+    assert telling.may_be_renewed(expired)
+    assert not telling.is_dead(telling.renewed(expired))
+    assert not telling.may_be_renewed(last)
+    assert telling.is_dead(last)
 
 
 def test_a_budget_counts_failures_in_a_row_by_version() -> None:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 
+from eventflow.batch import key_parts
 from eventflow.watching import Watched
 from faasfeeds import outcomes
 from faasfeeds.condor.ledger import Jobs
@@ -13,6 +14,12 @@ from faasfeeds.outcomes import Outcome
 
 UNKNOWN_S = 60.0
 """Seconds for which the end of a job is kept back whose submission the outcomes do not tell of yet."""
+
+RENEWED = "renewed"
+"""The code of a job that expired and whose event goes through minting again."""
+
+MOST_RENEWALS = 3
+"""How often that is done for an event and a function: a queue that never gets to them needs a person."""
 
 LOST_S = 900.0
 """Seconds after its submission from which on a job that nobody knows counts as lost."""
@@ -58,4 +65,16 @@ def lost(pending: Mapping[str, Outcome], ids: Iterable[str], now: float) -> list
 
 def is_dead(one: Outcome) -> bool:
     """Whether nothing more becomes of the item by itself, and nobody wanted it so: it goes to the dead letters."""
-    return one.outcome in ("failed", "expired") or (one.outcome == "removed" and one.code == "lost")
+    if one.outcome == "expired":
+        return one.code != RENEWED
+    return one.outcome == "failed" or (one.outcome == "removed" and one.code == "lost")
+
+
+def may_be_renewed(one: Outcome) -> bool:
+    """Whether a job waited longer than its tokens live, and its event may have new ones and another job."""
+    return one.outcome == "expired" and key_parts(one.key)[2] < MOST_RENEWALS
+
+
+def renewed(one: Outcome) -> Outcome:
+    """The outcome of such a job once its event is on its way again."""
+    return msgspec.structs.replace(one, code=RENEWED)

@@ -99,9 +99,11 @@ class Watcher:
         originals.close()
 
     def _tell(self, told: Sequence[Outcome], originals: Originals) -> None:
-        dead = [one for one in told if telling.is_dead(one)]
-        messages = originals.fetch(one.origin for one in dead)
-        self._journal.write(told, dead=[_letter(one, messages.get(one.origin)) for one in dead])
+        messages = originals.fetch(one.origin for one in told if telling.is_dead(one))
+        told = [telling.renewed(one) if telling.may_be_renewed(one) and one.origin in messages else one for one in told]
+        dead = [_letter(one, messages.get(one.origin)) for one in told if telling.is_dead(one)]
+        again = [_letter(one, messages[one.origin]) for one in told if one.code == telling.RENEWED]
+        self._journal.write(told, dead=dead, parked=[msgspec.structs.replace(one, redriven=True) for one in again])
         self._ledger.add(told)
         for one in told:
             log.log(
@@ -110,7 +112,7 @@ class Watcher:
                 one.job,
                 one.destination,
                 one.key,
-                one.outcome,
+                f"{one.outcome} and renewed" if one.code == telling.RENEWED else one.outcome,
                 f": {one.why}" if one.why else "",
             )
         with self._spending:

@@ -34,7 +34,8 @@ class Letter(msgspec.Struct, frozen=True, kw_only=True):
     """A message that was put aside.
 
     ``functions`` are those that it still has to go to, empty for all; ``cut`` the SHA-256 of the whole value when
-    only its beginning was kept. ``redriven`` says that a person sends it again, ``times`` how often it was parked.
+    only its beginning was kept. ``redriven`` says that a person sends it again, or the watcher for a job
+    that waited longer than its tokens live; ``times`` how often it was parked.
     """
 
     trigger: str

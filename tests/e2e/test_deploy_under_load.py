@@ -8,6 +8,7 @@ import uuid
 from collections import Counter
 from pathlib import Path
 
+import pytest
 import yaml
 
 from faasctl.kafka import cluster
@@ -18,6 +19,7 @@ from tests.parts.platform import Platform, running
 EVENTS = 80
 
 
+@pytest.mark.timeout(400)
 def test_a_changed_action_and_back_while_events_flow(tmp_path: Path) -> None:
     """Given a stream of events, when mint_tokens is deployed changed, and changed back, then each has one job."""
     with running(tmp_path) as platform:

@@ -200,7 +200,9 @@ def test_each_end_is_told_once_though_the_watcher_and_the_schedd_are_killed(site
     (used,) = usage((outcomes.decode(record) for record in site.read(TOPICS.outcomes)), "function")
     assert (used.events, used.jobs, used.failed) == (JOBS, JOBS, FAILING)
     wall = sum(map(float, site.pool.run("condor_q", "-allusers", "-af", "RemoteWallClockTime").split()))
-    assert used.wall_hours == pytest.approx(wall / 3600)
+    assert used.wall_hours == pytest.approx(
+        wall / 3600, abs=10 / 3600
+    )  # the schedd that was restarted counts a second otherwise
     runs = [one.run for one in told]
     assert all(run is not None and run.started is not None and run.queued <= run.started for run in runs)
 

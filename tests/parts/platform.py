@@ -103,7 +103,7 @@ class Platform:
 
     def drained(self) -> None:
         """Wait until every record on the topic is final, and nothing is parked: the feed commits nothing before."""
-        wait(lambda: self._lag() == 0 or None, "the feed to settle every record")
+        wait(lambda: self._lag() == 0 or None, "the feed to settle every record", 180)
 
     def _lag(self) -> int:
         consumer = cluster(self.env).consumer(TRIGGER)

@@ -128,6 +128,12 @@ def test_a_budget_counts_failures_in_a_row_by_version() -> None:
     assert budget.spend([ended("failed")]) == []
 
 
+def test_inputs_that_are_gone_cost_no_function_its_budget() -> None:
+    gone = outcomes.of_job(row(exit=13), "failed", None, now=NOW)
+
+    assert Budget({}, default=2).spend([gone] * 5) == []
+
+
 def test_a_key_of_a_second_run_is_another() -> None:
     assert job_key("a/b", "ns.f") == "a/b/ns.f"
     assert key_parts(job_key("a/b", "ns.f", 2)) == ("a/b", "ns.f", 2)

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping
 
 from faasfeeds.outcomes import Outcome
 
-
 NO_FAULT = frozenset({"exit_12", "exit_13", "exit_40"})
 """Ends that say nothing of the function: its input is on tape, gone or superseded, or its tokens ran out."""
 

@@ -99,7 +99,7 @@ def test_whoever_has_a_token_of_their_own_needs_no_credential_of_the_platform(
 def test_logs_follow_what_ends(platform: Platform, name: str) -> None:
     # given
     environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
-    command = [sys.executable, "-m", "faasctl", "fn", "logs", f"demo.{name}", "--follow"]
+    command = [sys.executable, "-m", "faasctl", "fn", "logs", f"demo.{name}", "--follow", "--since", "10m"]
     command += ["--env-file", str(platform.stack.environment_file)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as following:
         try:

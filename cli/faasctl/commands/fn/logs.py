@@ -36,18 +36,22 @@ Examples:
 PAUSE = 2.0
 """Seconds between two looks of --follow."""
 
+HOUR = 3600.0
+
 
 @click.command(name="logs", epilog=EPILOG)
 @click.argument("name", metavar="NAMESPACE.NAME")
 @click.option("--event", "subject", metavar="PATH", help="Only the run on this file.")
-@click.option("--since", type=Since(), default="1h", show_default=True, help="Runs that ended since: 2h, or RFC 3339.")
-@click.option("-f", "--follow", is_flag=True, help="Go on with what ends from now on, until interrupted.")
+@click.option(
+    "--since", type=Since(), help="Runs that ended since: 2h, or RFC 3339.  [default: 1h, with --follow from now on]"
+)
+@click.option("-f", "--follow", is_flag=True, help="Go on with what ends, until interrupted.")
 @registry_address
 @output
 def command(
     name: str,
     subject: str | None,
-    since: float,
+    since: float | None,
     follow: bool,
     url: str | None,
     environment_name: str | Path,
@@ -63,7 +67,7 @@ def command(
         raise UsageError("--event and --follow do not go together", hint="a file has one run")
     registry = access.connect(url, environment_name)
     look = _looking(registry, name, subject, environment_name)
-    begin = time.time() if follow else since
+    begin = time.time() - (0 if follow else HOUR) if since is None else since
     shown: set[str] = set()
     try:
         while True:

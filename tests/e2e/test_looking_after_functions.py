@@ -138,6 +138,7 @@ def test_a_function_is_run_by_hand_as_often_as_one_likes(platform: Platform, nam
     with pytest.raises(FaasError, match="there is no such file"):
         platform.faasctl("fn", "invoke", f"demo.{name}", f"/demo/in/{name}/r1/absent.txt")
     platform.faasctl("fn", "pause", f"demo.{name}")
+    time.sleep(IN_FORCE_MS / 1000)
     with pytest.raises(FaasError, match="the function is paused"):
         platform.faasctl("fn", "invoke", f"demo.{name}", path)
 

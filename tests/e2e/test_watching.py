@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import pytest
 
 from eventflow.registry import IN_FORCE_MS
 from faasctl import history
@@ -38,6 +39,7 @@ def told(platform: Platform, word: str) -> list[dict[str, Any]]:
     return [row for row in rows if row["outcome"] == word and row["function"] == "demo.broken"]
 
 
+@pytest.mark.timeout(400)
 def test_a_function_that_keeps_failing_is_paused_and_goes_on_once_it_is_mended(
     platform: Platform, tmp_path: Path
 ) -> None:

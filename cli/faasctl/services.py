@@ -1,20 +1,86 @@
-"""What every service of the platform does alike: its environment, its log, its end, and what systemd is told."""
+"""What every service of the platform does alike: its environment, its log, its end, and what it tells of itself."""
 
 from __future__ import annotations
 
-import logging
+import functools
 import signal
 import threading
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, TypeVar
+
+import click
 
 from eventflow.errors import FaasError
-from faasctl import environment
+from faasctl import environment, service_log
 from faasctl.environment import Environment, Secret
+from faasctl.environment.secret import secrets_in
+from faasctl.exposition import Address
 from faasctl.local import lifeline
+from faasctl.service_log import Format
+
+LOOPBACK = "127.0.0.1"
+
+Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 class MissingSecret(FaasError):
     """A service has not been given a secret that it needs."""
+
+
+class AddressType(click.ParamType[Address]):
+    """``HOST:PORT``, ``[IPv6]:PORT``, or a port of the loopback address."""
+
+    name = "address"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Address:
+        if isinstance(value, Address):
+            return value
+        host, colon, port = str(value).rpartition(":")
+        host = host.removeprefix("[").removesuffix("]")
+        if not port.isascii() or not port.isdecimal() or int(port) > 65535 or bool(colon) != bool(host):
+            self.fail(f"{value!r} is neither HOST:PORT nor a port", param, ctx)
+        return Address(host or LOOPBACK, int(port))
+
+
+def service_options(command: Command) -> Command:
+    """Add ``--metrics`` and ``--log-format``, as every service has them."""
+
+    @click.option(
+        "--metrics",
+        type=AddressType(),
+        metavar="[HOST:]PORT",
+        envvar="FAASCTL_METRICS",
+        help="Show /metrics, /health/live and /health/ready there; of a port alone, to this machine only.",
+    )
+    @click.option(
+        "--log-format",
+        type=click.Choice(["text", "json"]),
+        default="text",
+        show_default=True,
+        envvar="FAASCTL_LOG_FORMAT",
+        help="Lines for people, or one JSON object a line.",
+    )
+    @functools.wraps(command)
+    def with_options(*args: Any, **kwargs: Any) -> Any:
+        return command(*args, **kwargs)
+
+    return with_options  # type: ignore[return-value]
+
+
+def begin(name: str | Path, *needed: str, log_format: Format) -> tuple[Environment, threading.Event]:
+    """Start logging; the service's environment (see `service_environment`), and what SIGINT and SIGTERM set.
+
+    A child of the local stack ends with its parent.
+    """
+    lifeline.watch()
+    blot = service_log.start(log_format)
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    env = service_environment(name, *needed)
+    blot.hide(text for secret in secrets_in(env) if not (text := secret.reveal()).startswith("${"))
+    return env, stop
 
 
 def service_environment(name: str | Path, *needed: str) -> Environment:
@@ -33,17 +99,3 @@ def service_environment(name: str | Path, *needed: str) -> Environment:
                 f"{value.reveal()} cannot be resolved", where=f"environment {env.name}: {key}", hint=hint
             )
     return env
-
-
-def begin() -> threading.Event:
-    """Start logging, and return what SIGINT and SIGTERM set; a child of the local stack ends with its parent."""
-    lifeline.watch()
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    client = logging.getLogger("kafka")  # what matters of it, the services say themselves
-    client.setLevel(logging.WARNING)
-    client.propagate = False
-    client.addHandler(logging.NullHandler())
-    stop = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
-    return stop

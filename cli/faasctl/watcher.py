@@ -6,18 +6,26 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from kafka import TopicPartition
+
 from faasctl.environment import Environment
+from faasctl.feeding import watch_kafka
 from faasctl.functions.access import address
 from faasctl.functions.client import Registry
 from faasctl.functions.policies import policies_of
 from faasctl.functions.site import pools
 from faasctl.kafka import cluster
+from faasctl.monitor import Monitor
 from faasfeeds import outcomes
 from faasfeeds.condor.budget import Budget
 from faasfeeds.condor.ledger import Ledger
+from faasfeeds.condor.state import lacking
 from faasfeeds.condor.watcher import Watcher
 from faasfeeds.kafka import letters
 from faasfeeds.kafka.journal import Journal, Topics
+from faasfeeds.kafka.watermarks import Watermarks
+from faasfeeds.meters import OutcomeMeters
+from faasfeeds.metrics import WatcherMetrics
 
 NEEDS = ("kafka.security.password", "pool.token", "registry.admin_key")
 """The environment's secrets without which it cannot work."""
@@ -26,23 +34,33 @@ DEFAULT_BUDGET = 20
 
 
 @contextmanager
-def watcher(env: Environment, *, tick: float) -> Iterator[Watcher]:
+def watcher(env: Environment, monitor: Monitor, *, tick: float) -> Iterator[Watcher]:
     """The service; its topics are made when they are missing."""
     brokers = cluster(env)
     topics = Topics(outcomes=env.kafka.outcomes, dead_letters=env.kafka.dead_letters, parked=env.kafka.parked)
     brokers.ensure_topics({topics.outcomes: outcomes.SETTINGS, topics.dead_letters: letters.SETTINGS})
-    journal = Journal(brokers, topics)
+    journal = Journal(brokers, topics, OutcomeMeters(monitor.registry).written)
     ledger = Ledger(brokers, topics.outcomes)
     budgets = {name: policy.failure_budget for name, policy in policies_of(env).items()}
+    service = Watcher(pools(env), brokers, journal, ledger, Budget(budgets, DEFAULT_BUDGET), _Pausing(env), tick=tick)
+    watermarks = Watermarks(brokers, lambda: [TopicPartition(topics.outcomes, 0)])
+    watch_kafka(monitor, watermarks)
+    monitor.registry.register(WatcherMetrics(lambda: service.state))
+    monitor.needs(lambda: lacking(service.state))
     stop = threading.Event()
-    follower = threading.Thread(target=ledger.follow, args=(stop,), name="outcomes", daemon=True)
-    follower.start()
+    followers = [
+        threading.Thread(target=follow, args=(stop,), name=name, daemon=True)
+        for name, follow in (("outcomes", ledger.follow), ("watermarks", watermarks.follow))
+    ]
+    for follower in followers:
+        follower.start()
     try:
-        yield Watcher(pools(env), brokers, journal, ledger, Budget(budgets, DEFAULT_BUDGET), _Pausing(env), tick=tick)
+        yield service
     finally:
         stop.set()
         journal.close()
-        follower.join(5)
+        for follower in followers:
+            follower.join(5)
 
 
 class _Pausing:

@@ -6,34 +6,17 @@ import base64
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
-import msgspec
 import pytest
 
 from eventflow.seal import keys_from_text
-from faasctl.environment.secret import Secret
+from faasctl.environment.secret import secrets_in
 from tests.e2e.test_main_job import written
 from tests.parts.platform import Platform
 
 MACAROON = "MDAx"
 """How every macaroon begins."""
-
-
-def secrets_of(value: object) -> Iterator[str]:
-    """Every secret of an environment, however deep."""
-    if isinstance(value, Secret):
-        yield value.reveal()
-    elif isinstance(value, msgspec.Struct):
-        for name in value.__struct_fields__:
-            yield from secrets_of(getattr(value, name))
-    elif isinstance(value, dict):
-        for inner in value.values():
-            yield from secrets_of(inner)
-    elif isinstance(value, tuple):
-        for inner in value:
-            yield from secrets_of(inner)
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +57,7 @@ def test_no_token_is_in_the_clear(seen: dict[str, str]) -> None:
 
 
 def test_no_secret_of_the_environment_is_in_the_clear(platform: Platform, seen: dict[str, str]) -> None:
-    found = set(secrets_of(platform.env))
+    found = {secret.reveal() for secret in secrets_in(platform.env)}
     assert len(found) >= 8
     for secret in found:
         halves = secret.split(":") if ":" in secret else [secret]

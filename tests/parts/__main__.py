@@ -9,13 +9,14 @@ from pathlib import Path
 
 from _pytest.outcomes import OutcomeException
 
-from tests.parts import htcondor, kafka, npm, xrootd
+from tests.parts import htcondor, kafka, npm, prometheus, xrootd
 
 PARTS: dict[str, Callable[[], Path]] = {
     "Apache Kafka": kafka.jars,
     "HTCondor": htcondor.prefix,
     "XRootD": xrootd.prefix,
     "npm clients of OpenWhisk": npm.clients,
+    "Prometheus's promtool": prometheus.promtool,
 }
 
 

@@ -11,13 +11,13 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
-from faasctl import bundle, watcher
+from faasctl import bundle, feeding, watcher
 from faasctl.commands import feed
 from faasctl.sd_notify import Systemd
 from faasctl.services import MissingSecret, service_environment
 
 UNITS = sorted((bundle.manifests() / "systemd").glob("*.service"))
-NEEDS = {"kafka": feed.KAFKA_FEED_NEEDS, "condor": watcher.NEEDS}
+NEEDS = {"kafka": feeding.NEEDS, "condor": watcher.NEEDS}
 FILES = {
     "kafka-password": "kafka.security.password",
     "feed-key": "keys.feed",

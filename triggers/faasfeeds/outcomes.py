@@ -86,6 +86,19 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
         return self.outcome in JOB or self.outcome == "dead-lettered"
 
     @property
+    def about(self) -> dict[str, str | None]:
+        """What a line of a log names that is about it."""
+        return {
+            "trigger": self.trigger,
+            "event": self.id,
+            "function": self.function,
+            "topic": self.origin.topic,
+            "schedd": self.destination,
+            "job": self.job,
+            "code": self.code,
+        }
+
+    @property
     def time_ms(self) -> int:
         """``time`` as unix milliseconds."""
         return int(datetime.fromisoformat(self.time).timestamp() * 1000)

@@ -8,14 +8,13 @@ import click
 import msgspec
 
 from eventflow.errors import UsageError
-from faasctl import services, watcher
+from faasctl import feeding, services, watcher
 from faasctl.commands.feed_xrootd import xrootd
-from faasctl.kafka import kafka_feed, shadow
-from faasctl.local import announce
+from faasctl.exposition import Address
+from faasctl.kafka import shadow
+from faasctl.monitor import Monitor
 from faasctl.options import env_options
-from faasctl.sd_notify import Systemd
-
-KAFKA_FEED_NEEDS = ("kafka.security.password", "keys.feed", "openwhisk.functions.auth")
+from faasctl.service_log import Format
 
 EPILOG = """\b
 Examples:
@@ -38,44 +37,42 @@ command.add_command(xrootd)
 @command.command(epilog=EPILOG)
 @click.option("--shadow", "as_shadow", is_flag=True, help="Fire nothing; count what would be, in lines of JSON.")
 @click.option("--earliest", is_flag=True, help="With --shadow: from the oldest record, not from now on.")
+@services.service_options
 @env_options
-def kafka(environment_name: str | Path, as_shadow: bool, earliest: bool) -> None:
+def kafka(
+    environment_name: str | Path, as_shadow: bool, earliest: bool, metrics: Address | None, log_format: Format
+) -> None:
     """Feed every registered trigger from Kafka, until SIGTERM; what is under way then is settled first.
 
     Of the environment's secrets it needs kafka.security.password, keys.feed and openwhisk.functions.auth.
     """
     if earliest and not as_shadow:
         raise UsageError("--earliest goes with --shadow", hint="where a trigger starts is its own parameter: start")
-    stop = services.begin()
-    env = services.service_environment(environment_name, *KAFKA_FEED_NEEDS)
-    supervisor = Systemd()
+    if metrics is not None and as_shadow:
+        raise UsageError("--metrics does not go with --shadow", hint="a shadow prints what it counts")
+    env, stop = services.begin(environment_name, *feeding.NEEDS, log_format=log_format)
     if as_shadow:
         shadow(env).run(
             stop, earliest=earliest, every_s=TELL_S, tell=lambda tally: click.echo(msgspec.json.encode(tally))
         )
         return
-    with kafka_feed(env) as provider:
-        announce.ready()
-        supervisor.ready("feeding triggers")
-        provider.run(stop, beat=supervisor.alive)
-        supervisor.stopping()
+    monitor = Monitor("feed kafka", env, stop)
+    with feeding.kafka_feed(env, monitor) as provider, monitor.told(metrics, "feeding triggers"):
+        provider.run(stop, beat=monitor.beat)
 
 
 @command.command(epilog="\b\nExample:\n  faasctl feed condor --env production")
-@env_options
 @click.option("--tick", type=click.FloatRange(0.1, 600), default=5.0, show_default=True, help="Seconds between looks.")
-def condor(environment_name: str | Path, tick: float) -> None:
+@services.service_options
+@env_options
+def condor(environment_name: str | Path, tick: float, metrics: Address | None, log_format: Format) -> None:
     """Tell what became of the jobs, until SIGTERM: one query per tick and schedd.
 
     Ends and holds go to the topic of outcomes, each once; what failed for good to the dead letters. A function whose
     jobs keep failing is paused (failure_budget in its policy). Of the environment's secrets it needs
     kafka.security.password, pool.token and registry.admin_key. Run one of it.
     """
-    stop = services.begin()
-    env = services.service_environment(environment_name, *watcher.NEEDS)
-    supervisor = Systemd()
-    with watcher.watcher(env, tick=tick) as service:
-        announce.ready()
-        supervisor.ready("watching jobs")
-        service.run(stop, beat=supervisor.alive)
-        supervisor.stopping()
+    env, stop = services.begin(environment_name, *watcher.NEEDS, log_format=log_format)
+    monitor = Monitor("feed condor", env, stop)
+    with watcher.watcher(env, monitor, tick=tick) as service, monitor.told(metrics, "watching jobs"):
+        service.run(stop, beat=monitor.beat)

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-import logging
-import signal
-import threading
 from pathlib import Path
 
 import click
 
 from eventflow.errors import UsageError
-from faasctl.environment import Environment
+from faasctl import services
+from faasctl.exposition import Address
 from faasctl.kafka import cluster
-from faasctl.local import announce, lifeline
-from faasctl.options import env_option
+from faasctl.monitor import Monitor
+from faasctl.options import env_options
+from faasctl.service_log import Format
+from faasfeeds.metrics import ForwarderMetrics
 from faasfeeds.xrootd.forwarder import Forwarder
+
+NEEDS = ("kafka.security.password",)
+"""The environment's secrets without which it cannot work."""
 
 EPILOG = """\b
 In the server's configuration:
@@ -40,15 +43,22 @@ Example:
     required=True,
     help="The folder that oss.localroot names.",
 )
-@env_option
-def xrootd(env: Environment, topic: str, changes: Path, root: Path) -> None:
+@services.service_options
+@env_options
+def xrootd(
+    environment_name: str | Path,
+    topic: str,
+    changes: Path,
+    root: Path,
+    metrics: Address | None,
+    log_format: Format,
+) -> None:
     """Put an event on a topic for every file that this host's XRootD has written, until SIGTERM.
 
     A cut upload is none. While Kafka is away events wait in memory, and are lost with this process.
+    Of the environment's secrets it needs kafka.security.password.
     """
-    lifeline.watch()
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    logging.getLogger("kafka").setLevel(logging.ERROR)
+    env, stop = services.begin(environment_name, *NEEDS, log_format=log_format)
     known = env.kafka.topics.get(topic)
     if known is None or known.format != "cloudevents":
         fitting = [name for name, one in env.kafka.topics.items() if one.format == "cloudevents"]
@@ -58,9 +68,9 @@ def xrootd(env: Environment, topic: str, changes: Path, root: Path) -> None:
         )
     if not changes.is_fifo():
         raise UsageError(f"--changes {changes} is no pipe", hint="make it with: mkfifo -m 600")
-    stop = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
     forwarder = Forwarder(changes, root, topic, f"xrootd:{known.instance}", cluster(env).producer)
-    announce.ready()
-    forwarder.run(stop)
+    monitor = Monitor("feed xrootd", env, stop)
+    monitor.registry.register(ForwarderMetrics(lambda: forwarder.state))
+    monitor.needs(lambda: ["Kafka does not take the events"] if forwarder.state.waiting else [])
+    with monitor.told(metrics, "announcing files"):
+        forwarder.run(stop, beat=monitor.beat)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import hmac
+from collections.abc import Iterator, Mapping
+
+import msgspec
 
 
 class Secret:
@@ -30,3 +33,18 @@ class Secret:
 
     def __hash__(self) -> int:
         return hash(self._text)
+
+
+def secrets_in(value: object) -> Iterator[Secret]:
+    """Every secret of an environment, or of a part of one, however deep."""
+    if isinstance(value, Secret):
+        yield value
+    elif isinstance(value, msgspec.Struct):
+        for name in value.__struct_fields__:
+            yield from secrets_in(getattr(value, name))
+    elif isinstance(value, Mapping):
+        for inner in value.values():
+            yield from secrets_in(inner)
+    elif isinstance(value, tuple):
+        for inner in value:
+            yield from secrets_in(inner)

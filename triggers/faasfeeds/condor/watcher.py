@@ -16,6 +16,7 @@ from faasfeeds.condor import telling
 from faasfeeds.condor.budget import Budget
 from faasfeeds.condor.ledger import Ledger
 from faasfeeds.condor.originals import Originals
+from faasfeeds.condor.state import ScheddState, WatcherState, looked
 from faasfeeds.kafka.cluster import Cluster
 from faasfeeds.kafka.journal import Journal
 from faasfeeds.kafka.letters import Letter
@@ -58,6 +59,12 @@ class Watcher:
         self._spending = threading.Lock()
         self._pause = pause
         self._tick = tick
+        self._states = {name: ScheddState(name=name) for name in schedds}
+
+    @property
+    def state(self) -> WatcherState:
+        """How things stand; safe to read from any thread."""
+        return WatcherState(is_whole=self._ledger.is_whole, schedds=tuple(self._states.values()))
 
     def run(self, stop: threading.Event, beat: Callable[[], None] = lambda: None) -> None:
         """Watch until ``stop`` is set; ``beat`` is called often."""
@@ -79,20 +86,20 @@ class Watcher:
     def _watch(self, name: str, schedd: Watch, stop: threading.Event) -> None:
         look = _Look(name, schedd, self._ledger)
         originals = Originals(self._cluster)
-        trouble = ""
+        trouble, about = "", {"schedd": name}
         while not stop.is_set():
             try:
                 for told in _portions(look.outcomes()):
                     self._tell(told, originals)
-                look.succeeded()
+                self._states[name] = look.succeeded()
                 if trouble:
-                    log.info("schedd %s: goes on", name)
+                    log.info("schedd %s: goes on", name, extra=about)
                 trouble = ""
             except Exception as error:  # schedd or brokers: nothing is told that was not written, so it is told later
                 if not isinstance(error, FaasError | TimeoutError) and not _is_kafkas(error):
-                    log.exception("schedd %s: the watcher failed and goes on", name)
+                    log.exception("schedd %s: the watcher failed and goes on", name, extra=about)
                 elif not trouble:
-                    log.warning("schedd %s: waiting: %s", name, error)
+                    log.warning("schedd %s: waiting: %s", name, error, extra=about)
                 trouble = str(error)
                 originals.close()
             stop.wait(self._tick)
@@ -114,6 +121,7 @@ class Watcher:
                 one.key,
                 f"{one.outcome} and renewed" if one.code == telling.RENEWED else one.outcome,
                 f": {one.why}" if one.why else "",
+                extra=one.about,
             )
         with self._spending:
             over = self._budget.spend(told)
@@ -124,12 +132,17 @@ class Watcher:
         try:
             paused = self._pause(function, version, count)
         except FaasError as error:
-            log.error("%s: %d jobs failed in a row, and it cannot be paused: %s", function, count, error)
+            log.error(
+                "%s: %d jobs failed in a row, and it cannot be paused: %s",
+                *(function, count, error),
+                extra={"function": function},
+            )
             return
         if paused:
             log.error(
                 "%s is PAUSED: %d jobs of version %s failed in a row; its events are parked until `faasctl fn resume`",
                 *(function, count, version),
+                extra={"function": function},
             )
 
 
@@ -142,6 +155,7 @@ class _Look:
         self._ledger = ledger
         self._last: float | None = None
         self._begun = 0.0
+        self._seen = ScheddState(name=name)
 
     def outcomes(self) -> list[Outcome]:
         """What is to be told now; raises `PoolUnavailable`."""
@@ -154,13 +168,15 @@ class _Look:
         recalled = self._schedd.recall(absent) if absent else []
         now = time.time()
         gone = telling.missing({job: pending[job] for job in absent}, recalled)
+        self._seen = looked(self._name, rows, now)
         with self._ledger.lock:
             told = telling.tell([*rows, *recalled], self._ledger.jobs, now)
         return [*told, *telling.lost(pending, gone, now)]
 
-    def succeeded(self) -> None:
-        """All of it was told."""
+    def succeeded(self) -> ScheddState:
+        """All of it was told; the schedd as it was seen."""
         self._last = self._begun
+        return self._seen
 
 
 def _portions(told: Sequence[Outcome]) -> list[Sequence[Outcome]]:

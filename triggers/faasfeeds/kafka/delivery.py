@@ -97,7 +97,9 @@ class Deliveries:
         try:
             step()
         except Exception:  # a bug: the batch must come back all the same, or its records were never committed
-            log.exception("%s: a batch of %d could not be handled", self._trigger, len(legs))
+            log.exception(
+                "%s: a batch of %d could not be handled", self._trigger, len(legs), extra={"trigger": self._trigger}
+            )
             self.landings.put(Landed(mood="away", back=tuple(legs), why="an error of the feed's own"))
 
     @property
@@ -237,7 +239,7 @@ class Deliveries:
                 self._journal.write(written, dead=dead, parked=parked)
                 break
             except NotWritten as error:
-                log.warning("%s: outcomes wait: %s", self._trigger, error)
+                log.warning("%s: outcomes wait: %s", self._trigger, error, extra={"trigger": self._trigger})
                 self._abandoned.wait(REWRITE_S)
         else:
             if written:

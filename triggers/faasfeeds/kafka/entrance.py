@@ -59,6 +59,11 @@ class Entrance:
         self._bytes = 0
 
     @property
+    def under_way(self) -> int:
+        """Records that were let in and are not final."""
+        return self._under_way
+
+    @property
     def has_room(self) -> bool:
         """Whether another record may come in."""
         return self._under_way < MOST_RECORDS and self._bytes < MOST_BYTES
@@ -91,7 +96,7 @@ class Entrance:
         try:
             letter = letters.decode(record)
         except BadLetter as error:
-            log.warning("%s: %s", self._trigger, error)
+            log.warning("%s: %s", self._trigger, error, extra={"trigger": self._trigger})
             lane.skip(record.offset, "other")
             return True
         if letter.trigger != self._trigger or letter.cut:

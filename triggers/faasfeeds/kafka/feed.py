@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
@@ -28,6 +28,7 @@ from faasfeeds.kafka.records import ConsumerRecord
 from faasfeeds.kafka.registration import Registration
 from faasfeeds.kafka.settlement import Limits, Verdict, refused
 from faasfeeds.kafka.sieve import RegistryAway, Sieve
+from faasfeeds.kafka.state import FeedState
 
 log = logging.getLogger(__name__)
 
@@ -39,11 +40,15 @@ DRAIN_S = 30.0
 REGISTRY_S = 1.0
 """Seconds between two attempts to read a registry that is away."""
 
+SHOWN_S = 0.5
+"""Seconds after which a feed shows its state anew."""
+
 
 class TriggerFeed:
     """Feeds one trigger until it is told to stop.
 
-    ``connect`` makes a client with the key of the trigger's owner; ``parked`` is the topic of parked items.
+    ``connect`` makes a client with the key of the trigger's owner; ``parked`` is the topic of parked items. ``state``
+    is a snapshot, for any thread to read.
     """
 
     def __init__(
@@ -58,6 +63,7 @@ class TriggerFeed:
         parked: str,
     ) -> None:
         self._trigger = registration.trigger
+        self._about = {"trigger": self._trigger}
         self._settings = registration.settings
         self._limits = Limits(self._settings.max_attempts, self._settings.max_age_s)
         self._cluster = cluster
@@ -89,7 +95,11 @@ class TriggerFeed:
         self._flying = 0
         self._dead: list[Verdict] = []
         self._registry_at = 0.0
-        self._trouble = False
+        self._trouble = ""
+        self._batches: Counter[str] = Counter()
+        self._again = 0
+        self._shown_at = 0.0
+        self.state = FeedState(trigger=self._trigger)
 
     def stop(self) -> None:
         """Ask the feed to end: the batches under way are settled first."""
@@ -122,6 +132,7 @@ class TriggerFeed:
         self._sift(intake)
         self._launch()
         intake.commit()
+        self._show(intake)
 
     def _drain(self, intake: Intake) -> None:
         end = time.monotonic() + DRAIN_S
@@ -129,6 +140,7 @@ class TriggerFeed:
             intake.poll(BUSY_POLL_MS, closed=True)
             self._land()
             intake.commit()
+            self._show(intake)
         while not intake.commit(now=True) and time.monotonic() < end:
             intake.poll(IDLE_POLL_MS, closed=True)
 
@@ -161,12 +173,19 @@ class TriggerFeed:
             self._registry_at = time.monotonic() + REGISTRY_S
             self._say(str(error))
             return False
+        if self._registry_at:
+            self._registry_at = 0.0
+            self._say("")
         return True
 
     def _gap(self, intake: Intake, partition: TopicPartition, record: ConsumerRecord) -> None:
         lost = intake.lanes[partition].gap(record.offset, intake.first_offset(partition))
         if lost:
-            log.error("%s: LOST %d records of %s before offset %d", self._trigger, lost, partition, record.offset)
+            log.error(
+                "%s: LOST %d records of %s before offset %d",
+                *(self._trigger, lost, partition, record.offset),
+                extra=self._about | {"topic": partition.topic},
+            )
 
     def _bury(self, entry: Entry, failure: Failure) -> None:
         leg = Leg(entry=entry, message=entry.message)
@@ -212,12 +231,14 @@ class TriggerFeed:
     def _take_note(self, landing: Landed) -> float:
         """Go faster or slower by what a landing says; the seconds that what comes back has to wait."""
         now = time.monotonic()
+        if landing.mood or landing.why:
+            self._batches[landing.mood or "waited"] += 1
         if landing.mood == "passed":
             self._deliveries.passed_at = now
             self._pace.passed()
             self._say("")
         elif landing.mood == "failed":
-            log.warning("%s: a batch failed: %s", self._trigger, landing.why)
+            log.warning("%s: a batch failed: %s", self._trigger, landing.why, extra=self._about)
             self._pace.failed()
         elif landing.mood == "throttled":
             self._pace.throttled()
@@ -226,7 +247,7 @@ class TriggerFeed:
             self._say(landing.why)
             return self._pace.away(now)
         elif landing.why:
-            log.warning("%s: a batch waits: %s", self._trigger, landing.why)
+            log.warning("%s: a batch waits: %s", self._trigger, landing.why, extra=self._about)
         return 0.0
 
     def _put_back(self, legs: Sequence[Leg], hold: float) -> None:
@@ -244,6 +265,7 @@ class TriggerFeed:
             entry.add(verdict.counts)
             if verdict.again is not None:
                 again.setdefault((verdict.again.rule, verdict.delay), []).append(verdict.again)
+                self._again += 1
                 continue
             entry.pending -= 1
             if not entry.pending:
@@ -254,7 +276,24 @@ class TriggerFeed:
     def _say(self, trouble: str) -> None:
         """Say once that something is away, and once that it is back."""
         if trouble and not self._trouble:
-            log.warning("%s: waiting: %s", self._trigger, trouble)
+            log.warning("%s: waiting: %s", self._trigger, trouble, extra=self._about)
         elif not trouble and self._trouble:
-            log.info("%s: goes on", self._trigger)
-        self._trouble = bool(trouble)
+            log.info("%s: goes on", self._trigger, extra=self._about)
+        self._trouble = trouble
+
+    def _show(self, intake: Intake) -> None:
+        now = time.monotonic()
+        if now < self._shown_at + SHOWN_S:
+            return
+        self._shown_at = now
+        held_up = self._entrance.under_way or any(intake.inboxes.values())
+        self.state = FeedState(
+            trigger=self._trigger,
+            turned=time.time(),
+            joined=intake.joined,
+            waiting=self._trouble if held_up else "",
+            in_flight=self._entrance.under_way,
+            batches=dict(self._batches),
+            again=self._again,
+            committed={place: held for place, held in intake.committed.items() if place in intake.lanes},
+        )

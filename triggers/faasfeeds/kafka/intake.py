@@ -32,15 +32,20 @@ Start = Literal["earliest", "latest"]
 
 
 class Intake:
-    """What one member of a consumer group reads. ``lanes`` and ``inboxes`` are by partition; for one thread."""
+    """What one member of a consumer group reads; for one thread.
+
+    ``lanes`` and ``inboxes`` are by partition, as is ``committed``: the offset and the books that the brokers hold.
+    ``joined`` says that the group has given this member its partitions, be they none.
+    """
 
     def __init__(self, cluster: Cluster, group: str, topics: Sequence[str], *, start: Start) -> None:
         self._group = group
         self._start: Start = start
         self.lanes: dict[TopicPartition, Lane] = {}
         self.inboxes: dict[TopicPartition, deque[ConsumerRecord]] = {}
+        self.joined = False
         self._suspended: dict[TopicPartition, Lane] = {}
-        self._committed: dict[TopicPartition, tuple[int, str]] = {}
+        self.committed: dict[TopicPartition, tuple[int, str]] = {}
         self._changes: SimpleQueue[tuple[bool, set[TopicPartition]]] = SimpleQueue()
         self._last_commit = 0.0
         self._complained = False
@@ -56,7 +61,7 @@ class Intake:
         try:
             polled = self._consumer.poll(timeout_ms=wait_ms)
         except Exception as error:  # brokers that went away; kafka-python reconnects by itself
-            log.warning("%s: cannot read: %s: %s", self._group, type(error).__name__, error)
+            self._warn("cannot read", error)
             time.sleep(0.5)
             return
         opened = self._rebalanced()
@@ -81,7 +86,7 @@ class Intake:
         wanted = {
             partition: (lane.settled, lane.metadata())
             for partition, lane in self.lanes.items()
-            if self._committed.get(partition, (-1, ""))[0] != lane.settled
+            if self.committed.get(partition, (-1, ""))[0] != lane.settled
         }
         if not wanted:
             return True
@@ -91,11 +96,11 @@ class Intake:
             self._consumer.commit(offsets, timeout_ms=COMMIT_TIMEOUT_MS)
         except Exception as error:  # a rebalance is under way or brokers went away: committed the next time
             if not self._complained:
-                log.warning("%s: cannot commit: %s: %s", self._group, type(error).__name__, error)
+                self._warn("cannot commit", error)
             self._complained = True
             return False
         self._complained = False
-        self._committed.update(wanted)
+        self.committed.update(wanted)
         return True
 
     def close(self) -> None:
@@ -122,9 +127,9 @@ class Intake:
         """Follow what the group decided; the partitions that were opened now. One that comes back before anybody else
         committed to it goes on where it was; otherwise all that is known of it is void."""
         while not self._changes.empty():
-            came, partitions = self._changes.get()
+            self.joined, partitions = self._changes.get()
             for partition in partitions:
-                if not came and partition in self.lanes:
+                if not self.joined and partition in self.lanes:
                     self._suspended[partition] = self.lanes.pop(partition)
                     self.inboxes.pop(partition)
         opened = set()
@@ -133,25 +138,29 @@ class Intake:
                 self._open(partition)
                 opened.add(partition)
             except Exception as error:  # brokers that went away just now: it stays paused until the next poll
-                log.warning("%s: cannot open %s: %s: %s", self._group, partition, type(error).__name__, error)
+                self._warn(f"cannot open {partition}", error)
         for partition, lane in self._suspended.items():
             lane.is_ours = False
-            self._committed.pop(partition, None)
+            self.committed.pop(partition, None)
         self._suspended.clear()
         return opened
+
+    def _warn(self, what: str, error: Exception) -> None:
+        text = f"{type(error).__name__}: {error}"
+        log.warning("%s: %s: %s", self._group, what, text, extra={"trigger": self._group})
 
     def _open(self, partition: TopicPartition) -> None:
         held = self._consumer.committed(partition, metadata=True, timeout_ms=COMMIT_TIMEOUT_MS)
         lane = self._suspended.get(partition)
-        if lane is not None and held is not None and (held.offset, held.metadata) == self._committed.get(partition):
+        if lane is not None and held is not None and (held.offset, held.metadata) == self.committed.get(partition):
             del self._suspended[partition]
         elif held is not None:
             lane = Lane(held.offset, held.metadata or "")
-            self._committed[partition] = (held.offset, held.metadata or "")
+            self.committed[partition] = (held.offset, held.metadata or "")
         else:
             ask = self._consumer.end_offsets if self._start == "latest" else self._consumer.beginning_offsets
             lane = Lane(int(ask([partition])[partition]))
-            self._committed.pop(partition, None)  # so that where it begins is committed at once
+            self.committed.pop(partition, None)  # so that where it begins is committed at once
         self._consumer.seek(partition, lane.expected)
         self.lanes[partition] = lane
         self.inboxes[partition] = deque()

@@ -7,8 +7,9 @@ else.
 
 from __future__ import annotations
 
+import logging
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -19,6 +20,8 @@ from faasfeeds.kafka import letters
 from faasfeeds.kafka.cluster import Cluster
 from faasfeeds.kafka.letters import Letter
 from faasfeeds.outcomes import Outcome
+
+log = logging.getLogger(__name__)
 
 ACKNOWLEDGED_S = 30.0
 """Seconds within which the brokers must have taken a record."""
@@ -37,11 +40,20 @@ class Topics(msgspec.Struct, frozen=True):
 
 
 class Journal:
-    """Writes to the feed's own topics; safe for several threads. Every method waits until the brokers have it."""
+    """Writes to the feed's own topics; safe for several threads. Every method waits until the brokers have it.
 
-    def __init__(self, cluster: Cluster, topics: Topics) -> None:
+    ``written`` is called, from whichever thread, with the outcomes and the dead letters that the brokers have.
+    """
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        topics: Topics,
+        written: Callable[[Sequence[Outcome], Sequence[Letter]], None] = lambda outcomes, dead: None,
+    ) -> None:
         self._cluster = cluster
         self._topics = topics
+        self._written = written
         self._producers: dict[str, Any] = {}
         self._lock = threading.Lock()
 
@@ -54,6 +66,10 @@ class Journal:
         futures = [self._send(topic, key=key, value=value) for key, value in records]
         for future in futures:
             self._taken(topic, future)
+        self._written(outcomes, dead)
+        for one in outcomes:
+            if one.outcome == "dead-lettered":
+                log.warning("%s: %s is a dead letter: %s: %s", one.trigger, one.key, one.code, one.why, extra=one.about)
 
     def close(self) -> None:
         """Let the producers go."""

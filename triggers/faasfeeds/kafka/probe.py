@@ -36,7 +36,8 @@ def probe(follower: Follower, trigger: str, stop: threading.Event) -> None:
             return
         except Outage as error:
             if not complained:
-                log.warning("%s: waiting for OpenWhisk: %s%s", trigger, error, f" ({error.hint})" if error.hint else "")
+                hint = f" ({error.hint})" if error.hint else ""
+                log.warning("%s: waiting for OpenWhisk: %s%s", trigger, error, hint, extra={"trigger": trigger})
             complained = True
             stop.wait(pause)
             pause = min(2 * pause, LONGEST_PAUSE_S)
@@ -47,5 +48,5 @@ def probe(follower: Follower, trigger: str, stop: threading.Event) -> None:
                 hint="OpenWhisk must store every activation: store-non-blocking-result-level STORE_ALWAYS",
             ) from None
         except BatchFailed as error:  # stored it was; what is the matter shows with the first batch
-            log.warning("%s: the pipeline refuses an empty batch: %s", trigger, error)
+            log.warning("%s: the pipeline refuses an empty batch: %s", trigger, error, extra={"trigger": trigger})
             return

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 
 from eventflow.errors import FaasError
 from faasfeeds.kafka.feed import TriggerFeed
 from faasfeeds.kafka.registration import Registration, Registrations
+from faasfeeds.kafka.state import FeedState, ProviderState
 
 log = logging.getLogger(__name__)
 
@@ -27,6 +29,12 @@ class Provider:
         self._feed = feed
         self._running: dict[str, _Running] = {}
         self._away = False
+        self._looked: float | None = None
+
+    @property
+    def state(self) -> ProviderState:
+        """How things stand; safe to read from any thread."""
+        return ProviderState(looked=self._looked, feeds=tuple(one.state for one in list(self._running.values())))
 
     def run(self, stop: threading.Event, beat: Callable[[], None] = lambda: None) -> None:
         """Serve until ``stop`` is set, then let every feed settle what it has under way; ``beat`` is called often."""
@@ -48,18 +56,20 @@ class Provider:
             self._away = True
             return
         self._away = False
+        self._looked = time.time()
         wanted = {registration.trigger: registration for registration in found if not registration.paused}
         ending = []
         for trigger, running in list(self._running.items()):
             if wanted.get(trigger) != running.registration:
-                log.info("%s: stopping its feed", trigger)
+                log.info("%s: stopping its feed", trigger, extra={"trigger": trigger})
                 running.stop()
                 ending.append(self._running.pop(trigger))
         for running in ending:
             running.join()
         for trigger, registration in wanted.items():
             if trigger not in self._running:
-                log.info("%s: feeding from %s", trigger, ", ".join(registration.settings.topics))
+                topics = ", ".join(registration.settings.topics)
+                log.info("%s: feeding from %s", trigger, topics, extra={"trigger": trigger})
                 self._running[trigger] = _Running(registration, self._feed)
 
 
@@ -74,6 +84,11 @@ class _Running:
         self._thread = threading.Thread(target=self._run, name=registration.trigger, daemon=True)
         self._thread.start()
 
+    @property
+    def state(self) -> FeedState:
+        """Of the feed that runs, or of the last one."""
+        return self._feed.state if self._feed is not None else FeedState(trigger=self.registration.trigger)
+
     def stop(self) -> None:
         """Ask it to end."""
         self._stop.set()
@@ -85,6 +100,7 @@ class _Running:
         self._thread.join()
 
     def _run(self) -> None:
+        trigger = self.registration.trigger
         while not self._stop.is_set():
             try:
                 self._feed = self._make(self.registration)
@@ -93,8 +109,8 @@ class _Running:
                 self._feed.run()
             except FaasError as error:
                 hint = f" ({error.hint})" if error.hint else ""
-                log.error("%s: %s%s", self.registration.trigger, error, hint)
+                log.error("%s: %s%s", trigger, error, hint, extra={"trigger": trigger})
                 self._stop.wait(RESTART_S)
             except Exception:  # a bug: the feed must never end silently; nothing unsettled was committed
-                log.exception("%s: its feed failed and starts again", self.registration.trigger)
+                log.exception("%s: its feed failed and starts again", trigger, extra={"trigger": trigger})
                 self._stop.wait(RESTART_S)

@@ -28,11 +28,19 @@ RETRY_S = 1.0
 SEND_S = 30.0
 
 
+class ForwarderState(msgspec.Struct, frozen=True, kw_only=True):
+    """Events that Kafka has taken since the start, and those that wait because it did not take them."""
+
+    topic: str
+    sent: int = 0
+    waiting: int = 0
+
+
 class Forwarder:
     """Forwards the notes of one server.
 
     ``pipe`` is the FIFO of ``ofs.notify``, ``root`` the folder of ``oss.localroot``; ``source`` names the server in the
-    events; ``producer`` makes a Kafka producer.
+    events; ``producer`` makes a Kafka producer. ``state`` is a snapshot, for any thread to read.
     """
 
     def __init__(self, pipe: Path, root: Path, topic: str, source: str, producer: Callable[[], Any]) -> None:
@@ -46,12 +54,14 @@ class Forwarder:
         self._rest = b""
         self._closed = Closed()
         self._waiting: list[dict[str, object]] = []
+        self.state = ForwarderState(topic=topic)
 
-    def run(self, stop: threading.Event) -> None:
-        """Forward until told to stop, and then what is at hand."""
+    def run(self, stop: threading.Event, beat: Callable[[], None] = lambda: None) -> None:
+        """Forward until told to stop, and then what is at hand; ``beat`` is called after each turn."""
         try:
             while not stop.is_set():
                 self.turn(GRACE_S)
+                beat()
             time.sleep(GRACE_S)
             self.turn(0)
         finally:
@@ -90,6 +100,7 @@ class Forwarder:
 
     def _send(self) -> None:
         """Send what waits and keep what the broker did not take."""
+        before = len(self._waiting)
         try:
             if self._producer is None:
                 self._producer = self._make_producer()
@@ -100,7 +111,9 @@ class Forwarder:
         except Exception as error:  # no broker, no topic, whatever its client meets: the events wait
             log.warning("%d events wait for Kafka: %s", len(self._waiting), error)
             self._hang_up()
-        if self._waiting:
+        waiting = len(self._waiting)
+        self.state = ForwarderState(topic=self._topic, sent=self.state.sent + before - waiting, waiting=waiting)
+        if waiting:
             time.sleep(RETRY_S)
 
     def _hang_up(self) -> None:

@@ -1,0 +1,96 @@
+"""The provider of an environment's feeds: the one place that wires it together."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+
+from kafka import TopicPartition
+
+from eventflow.clients.openwhisk import OpenWhisk
+from eventflow.seal import SealError, key_from_text, unseal
+from faasctl.environment import Environment
+from faasctl.kafka import cluster, registrations, sieve, topics
+from faasctl.monitor import Monitor
+from faasfeeds import outcomes
+from faasfeeds.kafka import letters
+from faasfeeds.kafka.feed import TriggerFeed
+from faasfeeds.kafka.journal import Journal
+from faasfeeds.kafka.memory import Memory
+from faasfeeds.kafka.provider import Provider
+from faasfeeds.kafka.registration import FeedError, Registration
+from faasfeeds.kafka.state import lacking
+from faasfeeds.kafka.watermarks import Watermarks
+from faasfeeds.meters import OutcomeMeters
+from faasfeeds.metrics import FeedMetrics, KafkaMetrics
+
+NEEDS = ("kafka.security.password", "keys.feed", "openwhisk.functions.auth")
+"""The environment's secrets without which it cannot work."""
+
+OPENWHISK_TIMEOUT_S = 20.0
+
+
+@contextmanager
+def kafka_feed(env: Environment, monitor: Monitor) -> Iterator[Provider]:
+    """The provider service of an environment; its own topics are made when they are missing."""
+    brokers = cluster(env)
+    own = topics(env)
+    brokers.ensure_topics(
+        {own.outcomes: outcomes.SETTINGS, own.dead_letters: letters.SETTINGS, own.parked: letters.SETTINGS}
+    )
+    key = key_from_text(env.keys.feed.reveal())
+    memory = Memory(brokers, own.outcomes)
+    journal = Journal(brokers, own, OutcomeMeters(monitor.registry).written)
+
+    def feed(registration: Registration) -> TriggerFeed:
+        try:
+            auth = str(unseal(registration.auth, name=registration.trigger, keys=[key]))
+        except SealError:
+            raise FeedError(
+                "its key was sealed with another keys.feed than this environment's",
+                where=f"trigger {registration.trigger}",
+                hint="run faasctl deploy to register it anew, or give the environment the old key",
+            ) from None
+        namespace = registration.trigger.strip("/").partition("/")[0]
+        site = env.openwhisk
+        return TriggerFeed(
+            registration,
+            brokers,
+            connect=lambda: OpenWhisk(site.apihost, auth, namespace=namespace, ca=site.ca, timeout=OPENWHISK_TIMEOUT_S),
+            sieve=sieve(env, prefilter=registration.settings.prefilter),
+            journal=journal,
+            memory=memory,
+            parked=own.parked,
+        )
+
+    stop = threading.Event()
+    with closing(registrations(env)) as store:
+        provider = Provider(store, feed)
+        watermarks = Watermarks(
+            brokers,
+            lambda: [TopicPartition(own.outcomes, 0), *(p for one in provider.state.feeds for p in one.committed)],
+        )
+        watch_kafka(monitor, watermarks)
+        monitor.registry.register(FeedMetrics(lambda: provider.state, watermarks, own.parked))
+        monitor.needs(lambda: lacking(provider.state, time.time()))
+        followers = [
+            threading.Thread(target=follow, args=(stop,), name=name, daemon=True)
+            for name, follow in (("outcomes", memory.follow), ("watermarks", watermarks.follow))
+        ]
+        for follower in followers:
+            follower.start()
+        try:
+            yield provider
+        finally:
+            stop.set()
+            journal.close()
+            for follower in followers:
+                follower.join(5)
+
+
+def watch_kafka(monitor: Monitor, watermarks: Watermarks) -> None:
+    """Let a service show whether Kafka answers, and be ready only while it does."""
+    monitor.registry.register(KafkaMetrics(watermarks))
+    monitor.needs(lambda: ["Kafka does not answer"] if watermarks.silent(time.time()) else [])

@@ -1,6 +1,6 @@
 """`make soak`: the feed's promises at full size, with everything killed again and again. Prints its figures.
 
-python -m tests.soak [--records N] [--kills N] [--seed N] [--memory-minutes N]
+python -m tests.soak [--records N] [--kills N] [--seed N] [--memory-minutes N] [--backlog N]
 """
 
 from __future__ import annotations
@@ -18,22 +18,27 @@ from typing import Any
 from tests.parts import feed
 from tests.parts.feed import Site, load, other, produce
 
+BACKLOG_PART = 10_000
+
 
 def main() -> int:
-    """Run both parts; 0 when every promise held."""
+    """Run all parts; 0 when every promise held."""
     parser = argparse.ArgumentParser(prog="python -m tests.soak", description=__doc__)
     parser.add_argument("--records", type=int, default=100_000)
     parser.add_argument("--kills", type=int, default=24)
     parser.add_argument("--seed", type=int, default=time.time_ns() % 10**9)
     parser.add_argument("--memory-minutes", type=float, default=10.0, help="at 1,000 records a second; 0 leaves it out")
+    parser.add_argument("--backlog", type=int, default=1_000_000, help="records that wait at the start; 0 leaves it out")
     options = parser.parse_args()
     print(f"seed {options.seed}")
     with tempfile.TemporaryDirectory() as folder, feed.running(Path(folder), providers=2) as site:
-        figures = killed(site, random.Random(options.seed), options.records, options.kills)
-        print(json.dumps(figures, indent=2))
+        chance = random.Random(options.seed)
+        figures = killed(site, chance, options.records, options.kills)
+        print(json.dumps(figures, indent=2), flush=True)
         if options.memory_minutes:
-            figures["memory"] = steady(site, random.Random(options.seed), options.memory_minutes)
-            print(json.dumps(figures["memory"], indent=2))
+            print(json.dumps({"steady": steady(site, chance, options.memory_minutes)}, indent=2), flush=True)
+        if options.backlog:
+            print(json.dumps({"backlog": backlog(site, chance, options.backlog)}, indent=2), flush=True)
     return 0 if figures["held"] else 1
 
 
@@ -89,16 +94,44 @@ def steady(site: Site, chance: random.Random, minutes: float) -> dict[str, Any]:
     while time.monotonic() < end:
         due = time.monotonic() + 1.0
         produce(site, part)
-        samples.append(sum(_resident(service.pid) for service in site.providers))
+        samples.append(_memory(site))
         time.sleep(max(0.0, due - time.monotonic()))
     site.drained(600)
+    return _course(samples)
+
+
+def backlog(site: Site, chance: random.Random, count: int) -> dict[str, Any]:
+    """Providers that were away while so many records were written: how they work it off, sampled every second."""
+    for provider in site.providers:
+        provider.stop()
+    before = site.account()
+    for _ in range(count // BACKLOG_PART):
+        produce(site, [json.dumps(other(chance)).encode() for _ in range(BACKLOG_PART)])
+    for provider in site.providers:
+        provider.restart()
+    begin = time.monotonic()
+    samples: list[int] = []
+    while (account := site.account()).lag:
+        samples.append(_memory(site))
+        print(f"backlog: {account.lag} records wait", file=sys.stderr)
+        time.sleep(1.0)
+    rate = round(count / (time.monotonic() - begin))
+    return {**_course(samples), "records": account.books.received - before.books.received, "records_per_s": rate}
+
+
+def _course(samples: list[int]) -> dict[str, Any]:
     tenth = max(1, len(samples) // 10)
     return {
-        "seconds": len(samples),
+        "samples": len(samples),
         "first_tenth_mb": round(sum(samples[:tenth]) / tenth / 2**20, 1),
         "last_tenth_mb": round(sum(samples[-tenth:]) / tenth / 2**20, 1),
         "most_mb": round(max(samples) / 2**20, 1),
     }
+
+
+def _memory(site: Site) -> int:
+    """Bytes that all providers hold together."""
+    return sum(_resident(service.pid) for service in site.providers)
 
 
 def _resident(pid: int) -> int:

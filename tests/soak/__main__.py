@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import json
 import random
+import signal
 import sys
 import tempfile
 import time
@@ -19,6 +20,7 @@ from tests.parts import feed
 from tests.parts.feed import Site, load, other, produce
 
 BACKLOG_PART = 10_000
+LONGEST_BETWEEN_KILLS_S = 60.0
 
 
 def main() -> int:
@@ -27,9 +29,11 @@ def main() -> int:
     parser.add_argument("--records", type=int, default=100_000)
     parser.add_argument("--kills", type=int, default=24)
     parser.add_argument("--seed", type=int, default=time.time_ns() % 10**9)
-    parser.add_argument("--memory-minutes", type=float, default=10.0, help="at 1,000 records a second; 0 leaves it out")
-    parser.add_argument("--backlog", type=int, default=1_000_000, help="records that wait at the start; 0 leaves it out")
+    parser.add_argument("--memory-minutes", type=float, default=10.0, help="at 1,000 records a second; 0: none")
+    parser.add_argument("--backlog", type=int, default=1_000_000, help="records that wait at the start; 0: none")
     options = parser.parse_args()
+    for number in (signal.SIGINT, signal.SIGTERM):  # a shell in the background has SIGINT ignored
+        signal.signal(number, signal.default_int_handler)
     print(f"seed {options.seed}")
     with tempfile.TemporaryDirectory() as folder, feed.running(Path(folder), providers=2) as site:
         chance = random.Random(options.seed)
@@ -54,7 +58,7 @@ def killed(site: Site, chance: random.Random, count: int, kills: int) -> dict[st
         if number in (kills // 3, 2 * kills // 3):
             site.throttle(number == kills // 3)
         produce(site, records[number * part : (number + 1) * part])
-        time.sleep(chance.uniform(0.2, 3.0))  # the random point
+        _handled(site, round(part * (number + chance.random())))  # the random point
         start_again = kill()
         time.sleep(chance.uniform(0.0, 2.0))
         start_again()
@@ -84,6 +88,13 @@ def killed(site: Site, chance: random.Random, count: int, kills: int) -> dict[st
         and "lost" not in account.books.records
     )
     return figures
+
+
+def _handled(site: Site, records: int) -> None:
+    """Wait until so many records were received and committed, but not for ever: the next kill may be what it takes."""
+    end = time.monotonic() + LONGEST_BETWEEN_KILLS_S
+    while site.account().books.received < records and time.monotonic() < end:
+        time.sleep(0.1)
 
 
 def steady(site: Site, chance: random.Random, minutes: float) -> dict[str, Any]:

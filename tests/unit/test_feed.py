@@ -230,17 +230,21 @@ def test_a_batch_is_for_one_rule_and_waits_to_fill() -> None:
     assert [one.rule for one in line.next(1.0, records=10, size=10**6, linger=1.0)] == [RULE]
 
 
-def test_batches_grow_under_throttling_and_shrink_under_failure() -> None:
+def test_batches_grow_under_throttling_and_shrink_and_become_fewer_under_failure() -> None:
     pace = Pace(1000)
     for _ in range(5):
         pace.throttled()
     assert (pace.records, pace.flights) == (1000, 1)
     pace.fired(100.0)
     assert not pace.may_fire(100.2)
-    for _ in range(3):
-        pace.failed()
-    assert pace.records == 125
+    for second in (100.0, 100.5, 103.0, 106.0):
+        pace.failed(second)
+    assert pace.records == 125  # the second was of the first's moment
     for _ in range(60):
+        pace.passed()
+    pace.failed(110.0)
+    assert (pace.records, pace.flights) == (FIRST_RECORDS // 2, MOST_FLIGHTS // 2)
+    for _ in range(20):
         pace.passed()
     pace.fired(200.0)
     assert pace.may_fire(200.0)

@@ -30,7 +30,7 @@ MOST_VANISHED = 3
 
 REWRITE_S = 1.0
 
-Mood = Literal["passed", "failed", "throttled", "away", ""]
+Mood = Literal["passed", "failed", "late", "throttled", "away", ""]
 """What a landing says about OpenWhisk."""
 
 
@@ -172,7 +172,7 @@ class Deliveries:
         if all(leg.tries >= MOST_VANISHED for leg in legs):
             self._failed(legs, why, "")
         else:
-            self._wait(legs, why, "")
+            self._wait(legs, why, "late")
 
     def _failed(self, legs: Sequence[Leg], why: str, activation: str) -> None:
         """A batch of many that came to nothing is cut in half, until the one that spoils it stands alone.

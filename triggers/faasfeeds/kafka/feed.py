@@ -239,7 +239,10 @@ class TriggerFeed:
             self._say("")
         elif landing.mood == "failed":
             log.warning("%s: a batch failed: %s", self._trigger, landing.why, extra=self._about)
-            self._pace.failed()
+            self._pace.failed(now)
+        elif landing.mood == "late":
+            log.warning("%s: a batch waits: %s", self._trigger, landing.why, extra=self._about)
+            self._pace.failed(now)
         elif landing.mood == "throttled":
             self._pace.throttled()
             self._say(landing.why)

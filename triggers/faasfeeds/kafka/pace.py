@@ -11,12 +11,15 @@ MOST_FLIGHTS = 6
 FIRST_FLIGHTS = 2
 """And at the beginning, so that a cold OpenWhisk does not start them all in one moment."""
 
+RELIEF_S = 2.0
+"""Seconds in which several batches that come to nothing are one sign of too much load."""
+
 LONGEST_GAP_S = 5.0
 LONGEST_HOLD_S = 30.0
 
 
 class Pace:
-    """Batches grow and become fewer when OpenWhisk throttles, and shrink when they fail.
+    """Batches grow and become fewer when OpenWhisk throttles; they shrink and become fewer when they fail.
 
     ``records`` is the size of the next batch; ``flights`` how many may be under way. ``most`` is the trigger's own
     bound. Times are monotonic seconds.
@@ -27,6 +30,7 @@ class Pace:
         self._gap = 0.0
         self._not_before = 0.0
         self._outages = 0
+        self._relieved = -RELIEF_S
         self.records = min(FIRST_RECORDS, most)
         self.flights = FIRST_FLIGHTS
 
@@ -53,9 +57,13 @@ class Pace:
         self.flights = 1
         self.records = min(self._most, 2 * self.records)
 
-    def failed(self) -> None:
-        """A batch failed as a whole: smaller ones."""
-        self.records = max(1, self.records // 2)
+    def failed(self, now: float) -> None:
+        """A batch failed as a whole, or did not come back in time: fewer and smaller ones, or a busy OpenWhisk would
+        be kept busy with batches that all end in a time-out."""
+        if now >= self._relieved + RELIEF_S:
+            self._relieved = now
+            self.flights = max(1, self.flights // 2)
+            self.records = max(1, self.records // 2)
 
     def away(self, now: float) -> float:
         """OpenWhisk is away: the seconds until it is asked again, by one batch alone."""

@@ -10,7 +10,7 @@ import msgspec
 from eventflow.clients.openwhisk import NotFound, OpenWhisk, Unauthorized
 from eventflow.clients.pem import pem_file
 from eventflow.errors import FaasError
-from eventflow.seal import key_from_text
+from eventflow.seal import keys_from_text
 from eventflow.settings import adopt, setting
 from faasfeeds.kafka import lifecycle
 from faasfeeds.kafka.cluster import Cluster, Security
@@ -78,7 +78,7 @@ def main(args: dict[str, Any]) -> dict[str, Any]:
             topics=settings().topics,
             brokers=settings().bootstrap_servers,
             namespace=os.environ["__OW_NAMESPACE"],
-            seal_key=key_from_text(settings().seal_key),
+            seal_keys=keys_from_text(settings().seal_key),
         )
         with contextlib.closing(registrations()) as store:
             return lifecycle.handle(args, store=store, site=site, may_read=may_read)

@@ -8,7 +8,7 @@ from eventflow import batch, minting
 from eventflow.batch import Batch
 from eventflow.parents import Parents
 from eventflow.policy import by_namespace
-from eventflow.seal import key_from_text
+from eventflow.seal import keys_from_text
 from eventflow.settings import adopt, setting
 from eventflow.storages import Storage
 
@@ -26,8 +26,8 @@ def main(args: dict[str, Any]) -> dict[str, Any]:
         batch.read(args, Batch),
         policies=by_namespace(setting("FAAS_POLICIES", list[dict[str, Any]])),
         parents=parents(),
-        seal_key=key_from_text(setting("FAAS_SEAL_KEY", str)),
-        submit_key=key_from_text(setting("FAAS_SUBMIT_KEY", str)),
+        seal_key=keys_from_text(setting("FAAS_SEAL_KEY", str))[0],
+        submit_key=keys_from_text(setting("FAAS_SUBMIT_KEY", str))[0],
         now=time.time,
     )
     return batch.result(minted, "mint")

@@ -10,7 +10,7 @@ from contextlib import closing, contextmanager
 from kafka import TopicPartition
 
 from eventflow.clients.openwhisk import OpenWhisk
-from eventflow.seal import SealError, key_from_text, unseal
+from eventflow.seal import SealError, keys_from_text, unseal
 from faasctl.environment import Environment
 from faasctl.kafka import cluster, registrations, sieve, topics
 from faasctl.monitor import Monitor
@@ -26,9 +26,6 @@ from faasfeeds.kafka.watermarks import Watermarks
 from faasfeeds.meters import OutcomeMeters
 from faasfeeds.metrics import FeedMetrics, KafkaMetrics
 
-NEEDS = ("kafka.security.password", "keys.feed", "openwhisk.functions.auth")
-"""The environment's secrets without which it cannot work."""
-
 OPENWHISK_TIMEOUT_S = 20.0
 
 
@@ -40,13 +37,13 @@ def kafka_feed(env: Environment, monitor: Monitor) -> Iterator[Provider]:
     brokers.ensure_topics(
         {own.outcomes: outcomes.SETTINGS, own.dead_letters: letters.SETTINGS, own.parked: letters.SETTINGS}
     )
-    key = key_from_text(env.keys.feed.reveal())
+    keys = keys_from_text(env.keys.feed.reveal())
     memory = Memory(brokers, own.outcomes)
     journal = Journal(brokers, own, OutcomeMeters(monitor.registry).written)
 
     def feed(registration: Registration) -> TriggerFeed:
         try:
-            auth = str(unseal(registration.auth, name=registration.trigger, keys=[key]))
+            auth = str(unseal(registration.auth, name=registration.trigger, keys=keys))
         except SealError:
             raise FeedError(
                 "its key was sealed with another keys.feed than this environment's",

@@ -25,6 +25,7 @@ COMMANDS = {
     "local": "faasctl.commands.local:command",
     "plan": "faasctl.commands.plan:command",
     "render": "faasctl.commands.render:command",
+    "secret": "faasctl.commands.secret:command",
     "token": "faasctl.commands.token:command",
     "status": "faasctl.commands.status:command",
     "undeploy": "faasctl.commands.undeploy:command",

@@ -16,7 +16,6 @@ from faasfeeds.outcomes import Outcome
 
 HOUR_S = 3600.0
 DAY_S = 86400.0
-SOON_S = 7 * DAY_S
 
 
 class Feed(msgspec.Struct, frozen=True, kw_only=True):
@@ -137,7 +136,7 @@ def needs(found: Status, ends: Iterable[End], now: float) -> Iterator[str]:
             count = function.day["failed"]
             yield f"{function.name} is paused after {count} failures: mend it, then faasctl fn resume {function.name}"
     for end in ends:
-        if end.at is not None and end.at < now + SOON_S:
+        if end.at is not None and end.is_soon(now):
             yield f"{end.name} ({end.kind}) {'ended' if end.at < now else 'ends'} at {instant(end.at)}: renew it"
 
 

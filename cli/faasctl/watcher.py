@@ -27,9 +27,6 @@ from faasfeeds.kafka.watermarks import Watermarks
 from faasfeeds.meters import OutcomeMeters
 from faasfeeds.metrics import WatcherMetrics
 
-NEEDS = ("kafka.security.password", "pool.token", "registry.admin_key")
-"""The environment's secrets without which it cannot work."""
-
 DEFAULT_BUDGET = 20
 
 

@@ -1,57 +1,179 @@
-"""A deploy while events flow: nothing lost, nothing twice."""
+"""Deploys and rotations while events flow: nothing lost, nothing twice, nothing failed."""
 
 from __future__ import annotations
 
+import base64
 import json
+import secrets
 import threading
 import uuid
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import pytest
 import yaml
 
+from eventflow import policy
+from eventflow.errors import FaasError
+from eventflow.storages import SKEW
+from faasctl.functions.file import load
+from faasctl.functions.policies import policies_of
 from faasctl.kafka import cluster
 from faasctl.local.stack import TOPIC
 from tests.e2e.test_main_job import written
-from tests.parts.platform import Platform, running
+from tests.parts import mint_door
+from tests.parts.mint_door import MintDoor
+from tests.parts.platform import FUNCTIONS, Platform, running, wait
 
-EVENTS = 80
+SUBJECT = "/demo/in/flow/a.csv"
+
+
+class Site(NamedTuple):
+    """A platform that asks for its tokens at a door of its own, where this password was good at first."""
+
+    platform: Platform
+    door: MintDoor
+    password: str
+
+    def change(self, **storage: Any) -> dict[str, Any]:
+        """Change the storage in the environment; the environment, to change more of it and write it."""
+        environment: dict[str, Any] = yaml.safe_load(self.platform.stack.environment_file.read_text())
+        environment["storages"][0] |= storage
+        self.write(environment)
+        return environment
+
+    def write(self, environment: dict[str, Any]) -> None:
+        self.platform.stack.environment_file.write_text(yaml.safe_dump(environment))
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """Parents that serve for two seconds, so that tokens are asked for all the time."""
+    password = secrets.token_urlsafe(24)
+    with running(tmp_path_factory.mktemp("stack") / "stack") as platform:
+        storage = platform.env.storages[0]
+        basic = storage.credentials["default"].basic
+        assert basic is not None
+        assert storage.ca is not None
+        own = (basic.username, basic.password.reveal())
+        calibrate = load(FUNCTIONS / "calibrate")
+        life = policy.token_life(policies_of(platform.env)["demo"], calibrate) + 2 + SKEW
+        certificate = Path(storage.ca).with_name("server.pem")
+        with mint_door.running(storage.write, own, certificate, Path(storage.ca), password) as door:
+            found = Site(platform, door, password)
+            credentials = {"default": {"basic": {"username": basic.username, "password": password}}}
+            found.change(mint=door.url, max_token_life=f"{life}s", credentials=credentials)
+            platform.faasctl("deploy", "--yes")
+            platform.put(SUBJECT, b"channel,counts\n1,2\n")
+            platform.job_of(SUBJECT)
+            yield found
 
 
 @pytest.mark.timeout(400)
-def test_a_changed_action_and_back_while_events_flow(tmp_path: Path) -> None:
+def test_a_changed_action_and_back_while_events_flow(site: Site) -> None:
     """Given a stream of events, when mint_tokens is deployed changed, and changed back, then each has one job."""
-    with running(tmp_path) as platform:
-        platform.put("/demo/in/flow/a.csv", b"channel,counts\n1,2\n")
-        platform.job_of("/demo/in/flow/a.csv")
-        pnfsids = [uuid.UUID(int=number).hex.upper() + "0000" for number in range(EVENTS)]
-        begun, done = threading.Event(), threading.Event()
-        sender = threading.Thread(target=send_slowly, args=(platform, pnfsids, begun, done))
-        sender.start()
-        assert begun.wait(60)
+    with flowing(site.platform, 60) as jobs:
         for subnets in (["127.0.0.0/8", "::1/128"], []):
-            environment = yaml.safe_load(platform.stack.environment_file.read_text())
-            environment["storages"][0]["subnets"] = subnets
-            platform.stack.environment_file.write_text(yaml.safe_dump(environment))
-            said = platform.faasctl("deploy", "--yes", "-o", "json")
-            assert "mint_tokens" in said
-        sender.join(60)
-        assert done.is_set()
-        platform.drained()
-        counts = Counter(job["key"] for job in platform.jobs("demo.calibrate"))
-    assert len(counts) == EVENTS + 1  # and the file that was really written
-    assert set(counts.values()) == {1}
+            site.change(subnets=subnets)
+            assert "mint_tokens" in site.platform.faasctl("deploy", "--yes", "-o", "json")
+    assert len(jobs) == 60
+    assert set(jobs.values()) == {1}
 
 
-def send_slowly(platform: Platform, pnfsids: list[str], begun: threading.Event, done: threading.Event) -> None:
-    """One record at a time, each acknowledged, so that they spread over the whole deploy."""
+@pytest.mark.timeout(400)
+def test_secrets_rotated_while_events_flow(site: Site) -> None:
+    """Given a stream of events, when the storage's password and the platform's own keys change, then nothing fails,
+    each event has one job, and the old password is not used any more."""
+    platform, door, old, new = site.platform, site.door, site.password, secrets.token_urlsafe(24)
+    door.accepted.add(new)
+    before = versions(platform)
+    with flowing(platform, 40) as jobs:
+        environment = site.change()
+        environment["storages"][0]["credentials"]["default"]["basic"]["password"] = new
+        for name in ("seal", "submit"):
+            key = base64.b64encode(secrets.token_bytes(32)).decode()
+            environment["keys"][name] = f"{key} {environment['keys'][name]}"
+        site.write(environment)
+        assert states(platform) == Counter(same=8, differs=6)
+        said = platform.faasctl("secret", "rotate", "--all")
+        assert "6 written, 8 same" in said
+        wait(lambda: door.count(new) or None, "the new password to be used")
+        door.accepted.remove(old)
+        spent = door.count(old)
+    assert len(jobs) == 40
+    assert set(jobs.values()) == {1}
+    assert door.refused == 0
+    assert door.count(old) == spent
+    assert door.count(new) > 1
+    assert failures(platform) == []
+
+    assert {name for name, version in versions(platform).items() if version != before[name]} == {
+        "mint_tokens",
+        "submit_condor",
+        "submit",
+    }
+    assert states(platform) == Counter(same=14)
+    assert json.loads(platform.faasctl("plan", "-o", "json"))["steps"] == []
+    assert "14 same" in platform.faasctl("secret", "rotate", "--all")
+    assert not any(secret in said for secret in (old, new))
+
+    environment["keys"]["seal"] = environment["keys"]["seal"].split()[0]
+    site.write(environment)
+    with pytest.raises(FaasError, match=r"keys.seal: what was made with the old key may still be on its way"):
+        platform.faasctl("secret", "rotate", "keys.seal")
+    environment["keys"]["seal"] = base64.b64encode(bytes(32)).decode()
+    site.write(environment)
+    with pytest.raises(FaasError, match=r"keys.seal: what is under way with the old key could not be opened"):
+        platform.faasctl("secret", "rotate", "--all")
+
+
+@contextmanager
+def flowing(platform: Platform, count: int) -> Iterator[Counter[str]]:
+    """Begin to send events, one at a time; at the end all are settled, and how many jobs each got is known."""
+    known = {job["key"] for job in platform.jobs()}
+    jobs: Counter[str] = Counter()
+    begun, done = threading.Event(), threading.Event()
+    sender = threading.Thread(target=send_slowly, args=(platform, count, begun, done))
+    sender.start()
+    assert begun.wait(60)
+    yield jobs
+    sender.join(60)
+    assert done.is_set()
+    platform.drained()
+    jobs.update(job["key"] for job in platform.jobs("demo.calibrate") if job["key"] not in known)
+
+
+def send_slowly(platform: Platform, count: int, begun: threading.Event, done: threading.Event) -> None:
+    """One record at a time, each acknowledged, so that they spread over all that happens meanwhile."""
     producer = cluster(platform.env).producer()
     pause = threading.Event()
-    for number, pnfsid in enumerate(pnfsids):
-        producer.send(TOPIC, value=json.dumps(written("/demo/in/flow/a.csv", pnfsid=pnfsid)).encode()).get(timeout=10)
+    for number in range(count):
+        record = written(SUBJECT, pnfsid=f"{uuid.uuid4().hex.upper()}0000")
+        producer.send(TOPIC, value=json.dumps(record).encode()).get(timeout=10)
         if number == 5:
             begun.set()
-        pause.wait(0.05)  # the rate of the stream, nothing is waited for
+        pause.wait(0.07)  # the rate of the stream, nothing is waited for
     producer.close(timeout=5)
     done.set()
+
+
+def states(platform: Platform) -> Counter[str]:
+    """How many uses of secrets are as the environment has them."""
+    rows = json.loads(platform.faasctl("secret", "list", "-o", "json"))
+    return Counter(use["state"] for row in rows for use in row["uses"])
+
+
+def versions(platform: Platform) -> dict[str, str]:
+    """The platform's actions with their versions."""
+    return {row["name"]: row["version"] for row in platform.openwhisk.get("actions")}
+
+
+def failures(platform: Platform) -> list[Any]:
+    """What failed in any step, also what was tried again."""
+    rows = platform.openwhisk.get("activations", limit=200, docs="true")
+    results = [row["response"]["result"] for row in rows if row["name"] in ("mint_tokens", "submit_condor")]
+    assert len(results) > 20
+    return [failed for result in results for failed in result.get("report", {"failed": [result]})["failed"]]

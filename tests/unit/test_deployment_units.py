@@ -11,13 +11,14 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
-from faasctl import bundle, feeding, watcher
+from faasctl import bundle
 from faasctl.commands import feed
 from faasctl.sd_notify import Systemd
+from faasctl.secrets.services import FEED_CONDOR, FEED_KAFKA
 from faasctl.services import MissingSecret, service_environment
 
 UNITS = sorted((bundle.manifests() / "systemd").glob("*.service"))
-NEEDS = {"kafka": feeding.NEEDS, "condor": watcher.NEEDS}
+NEEDS = {"kafka": FEED_KAFKA, "condor": FEED_CONDOR}
 FILES = {
     "kafka-password": "kafka.security.password",
     "feed-key": "keys.feed",

@@ -12,7 +12,7 @@ from faasfeeds.kafka.directory import DirectoryRegistrations
 from faasfeeds.kafka.lifecycle import Site
 from faasfeeds.kafka.registration import FeedError
 
-SITE = Site(topics=("billing", "other"), brokers=("b1:9092", "b2:9092"), namespace="ns", seal_key=bytes(32))
+SITE = Site(topics=("billing", "other"), brokers=("b1:9092", "b2:9092"), namespace="ns", seal_keys=(bytes(32),))
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ from faasctl.exposition import Address
 from faasctl.kafka import shadow
 from faasctl.monitor import Monitor
 from faasctl.options import env_options
+from faasctl.secrets.services import FEED_CONDOR, FEED_KAFKA
 from faasctl.service_log import Format
 
 EPILOG = """\b
@@ -50,7 +51,7 @@ def kafka(
         raise UsageError("--earliest goes with --shadow", hint="where a trigger starts is its own parameter: start")
     if metrics is not None and as_shadow:
         raise UsageError("--metrics does not go with --shadow", hint="a shadow prints what it counts")
-    env, stop = services.begin(environment_name, *feeding.NEEDS, log_format=log_format)
+    env, stop = services.begin(environment_name, *FEED_KAFKA, log_format=log_format)
     if as_shadow:
         shadow(env).run(
             stop, earliest=earliest, every_s=TELL_S, tell=lambda tally: click.echo(msgspec.json.encode(tally))
@@ -72,7 +73,7 @@ def condor(environment_name: str | Path, tick: float, metrics: Address | None, l
     jobs keep failing is paused (failure_budget in its policy). Of the environment's secrets it needs
     kafka.security.password, pool.token and registry.admin_key. Run one of it.
     """
-    env, stop = services.begin(environment_name, *watcher.NEEDS, log_format=log_format)
+    env, stop = services.begin(environment_name, *FEED_CONDOR, log_format=log_format)
     monitor = Monitor("feed condor", env, stop)
     with watcher.watcher(env, monitor, tick=tick) as service, monitor.told(metrics, "watching jobs"):
         service.run(stop, beat=monitor.beat)

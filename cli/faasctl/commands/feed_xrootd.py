@@ -12,12 +12,10 @@ from faasctl.exposition import Address
 from faasctl.kafka import cluster
 from faasctl.monitor import Monitor
 from faasctl.options import env_options
+from faasctl.secrets.services import FEED_XROOTD
 from faasctl.service_log import Format
 from faasfeeds.metrics import ForwarderMetrics
 from faasfeeds.xrootd.forwarder import Forwarder
-
-NEEDS = ("kafka.security.password",)
-"""The environment's secrets without which it cannot work."""
 
 EPILOG = """\b
 In the server's configuration:
@@ -58,7 +56,7 @@ def xrootd(
     A cut upload is none. While Kafka is away events wait in memory, and are lost with this process.
     Of the environment's secrets it needs kafka.security.password.
     """
-    env, stop = services.begin(environment_name, *NEEDS, log_format=log_format)
+    env, stop = services.begin(environment_name, *FEED_XROOTD, log_format=log_format)
     known = env.kafka.topics.get(topic)
     if known is None or known.format != "cloudevents":
         fitting = [name for name, one in env.kafka.topics.items() if one.format == "cloudevents"]

@@ -120,7 +120,7 @@ class _Interpreter:
             feeds.deleted(self._session, step.name, step.feed)  # before the trigger forgets who feeds it
         lost = [change.field for change in step.changes if change.after is None]
         gone = [field.removeprefix("annotations.") for field in lost if field.startswith("annotations.")]
-        owner = self._owner(step, entity, _after(row["version"]))
+        owner = self._owner(step, entity, after(row["version"]))
         self._finish(step, entity, owner, self._write(step, entity, owner, overwrite=True, gone=gone))
         return ""
 
@@ -160,7 +160,7 @@ class _Interpreter:
             known = step.feed == entity.feed.action and not step.pending
             (feeds.updated if known else feeds.created)(self._session, step.name, entity.feed)
         if owner.pending:
-            settled = msgspec.structs.replace(owner, pending=False, version=_after(owner.version))
+            settled = msgspec.structs.replace(owner, pending=False, version=after(owner.version))
             self._write(step, entity, settled, overwrite=True)
 
     def _write(
@@ -188,7 +188,7 @@ def _feed_of(trigger: Trigger) -> str | None:
     return trigger.feed.action if trigger.feed is not None else None
 
 
-def _after(version: str) -> str:
+def after(version: str) -> str:
     """The version that follows: ``0.0.4`` after ``0.0.3``."""
     head, _, patch = version.rpartition(".")
     return f"{head}.{int(patch) + 1}"

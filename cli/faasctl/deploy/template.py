@@ -86,9 +86,9 @@ class _Writer:
         reference."""
         return self._quoted(value if isinstance(value, str) else self._json(value))
 
-    def variable(self, secret: Secret, old: Secret | None = None) -> str:
-        """A reference to a secret, in single quotes; after a blank the one that it replaces, if there is one."""
-        return self._quoted(" ".join(self._reference(one) for one in (secret, old) if one is not None))
+    def variable(self, secret: Secret) -> str:
+        """A reference to a secret, in single quotes."""
+        return self._quoted(self._reference(secret))
 
     def _json(self, value: Any) -> str:
         if isinstance(value, Secret):
@@ -163,10 +163,9 @@ def storage_settings(storage: Storage, credentials: bool) -> dict[str, Any]:
 
 
 def _certificate(files: Certificate) -> dict[str, Any]:
-    """A certificate is public, its key is not; a proxy holds both."""
-    if files.key is None:
-        return {"cert": Secret(_pem(files.cert) or "", "file")}
-    return {"cert": _pem(files.cert), "key": Secret(_pem(files.key) or "", "file")}
+    """A certificate is public, but it changes together with its key; a proxy holds both."""
+    key = {} if files.key is None else {"key": Secret(_pem(files.key) or "", "file")}
+    return {"cert": Secret(_pem(files.cert) or "", "file"), **key}
 
 
 def _client(access: OAuth) -> dict[str, Any]:

@@ -7,17 +7,15 @@ from collections.abc import Iterator
 
 from eventflow.errors import FaasError
 from eventflow.macaroon import instant
-from eventflow.seal import key_from_text
+from eventflow.seal import keys_from_text
 from faasctl.doctor.finding import Finding, ok, problem, warning
 from faasctl.environment import Environment
 from faasctl.environment.ends import End, ends
 
-SOON_S = 7 * 86400
-
 _REMEDIES = {
-    "bearer": "use oidc, whose tokens are renewed; or put a new token into the environment and deploy",
-    "x509": "renew the certificate or proxy, and deploy",
-    "idtoken": "make one with condor_token_create -authz READ -authz WRITE, put it into the environment, and deploy",
+    "bearer": "use oidc, whose tokens are renewed; or give the environment a new token, and: faasctl secret rotate",
+    "x509": "renew the certificate or proxy, and: faasctl secret rotate (a timer in manifests/systemd does)",
+    "idtoken": "make one with condor_token_create -authz READ -authz WRITE, and: faasctl secret rotate pool.token",
 }
 
 
@@ -28,11 +26,18 @@ def check(env: Environment) -> Iterator[Finding]:
         yield _about(end, now)
     for name in ("seal", "submit", "feed"):
         try:
-            key_from_text(getattr(env.keys, name).reveal())
+            keys = keys_from_text(getattr(env.keys, name).reveal())
         except FaasError as error:
             yield problem(f"keys.{name}", str(error), "make one with: openssl rand -base64 32")
         else:
-            yield ok(f"keys.{name}", "is a key of 32 bytes")
+            yield _about_key(f"keys.{name}", len(keys))
+
+
+def _about_key(about: str, count: int) -> Finding:
+    if count == 1:
+        return ok(about, "is a key of 32 bytes")
+    why = "the key before it is still in force"
+    return warning(about, why, f"twelve minutes after the change take it out, and: faasctl secret rotate {about}")
 
 
 def _about(end: End, now: float) -> Finding:
@@ -41,6 +46,6 @@ def _about(end: End, now: float) -> Finding:
         return ok(about, "does not say when it ends")
     if end.at <= now:
         return problem(about, f"ended at {instant(end.at)}", _REMEDIES[end.kind])
-    if end.at <= now + SOON_S:
+    if end.is_soon(now):
         return warning(about, f"ends at {instant(end.at)}", _REMEDIES[end.kind])
     return ok(about, f"ends at {instant(end.at)}")

@@ -180,15 +180,13 @@ class Keys(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """The platform's own keys, base64 of 32 bytes each: ``seal`` hides tokens between actions, ``submit`` signs
     the permission to submit one job, ``feed`` hides the keys of fed triggers.
 
-    To change a key, its old one stays in force as ``old_seal`` or ``old_submit`` for a deploy: what was sealed or
-    signed with it may still be on its way.
+    To change a key, its old one stays after the new one, with a blank or a line's end between (`faasctl secret
+    rotate`): what was sealed or signed with it may still be on its way.
     """
 
     seal: Secret
     submit: Secret
     feed: Secret
-    old_seal: Secret | None = None
-    old_submit: Secret | None = None
 
 
 class Issuer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import difflib
 import hmac
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -24,7 +24,8 @@ as base64, and JSON is read by the first action."""
 
 
 class Site(msgspec.Struct, frozen=True):
-    """What the environment decides and no caller can: its topics and brokers, and the key that seals triggers' keys.
+    """What the environment decides and no caller can: its topics and brokers, and the keys that seal triggers' keys
+    (the first does, the second is the one before it).
 
     ``namespace`` stands in for ``_`` in a trigger's name.
     """
@@ -32,7 +33,7 @@ class Site(msgspec.Struct, frozen=True):
     topics: Collection[str]
     brokers: Collection[str]
     namespace: str
-    seal_key: bytes
+    seal_keys: tuple[bytes, ...]
 
 
 def handle(
@@ -50,7 +51,7 @@ def handle(
     if not isinstance(auth, str):
         raise FeedError("authKey is missing", hint="it is the key of the trigger's owner")
     held = store.get(trigger)
-    if not (may_read(trigger, auth) or (event == "DELETE" and _registered_with(held, auth, site.seal_key))):
+    if not (may_read(trigger, auth) or (event == "DELETE" and _registered_with(held, auth, site.seal_keys))):
         raise FeedError(f"the key cannot read the trigger {trigger}", hint="authKey must be the trigger's owner's")
     if event == "DELETE":
         store.delete(trigger)
@@ -58,7 +59,7 @@ def handle(
     if event == "CREATE" or (event == "UPDATE" and held is not None):
         base = msgspec.to_builtins(held.settings) if event == "UPDATE" and held is not None else {}
         settings = decode_settings({**base, **_own(args)}, site)
-        held = Registration(trigger=trigger, auth=seal(auth, name=trigger, key=site.seal_key), settings=settings)
+        held = Registration(trigger=trigger, auth=seal(auth, name=trigger, key=site.seal_keys[0]), settings=settings)
         store.put(held)
     elif held is None:
         raise FeedError(f"the trigger {trigger} is not fed", hint="create it with lifecycleEvent CREATE")
@@ -113,11 +114,11 @@ def _own(args: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in args.items() if name not in RESERVED and not name.startswith("__ow_")}
 
 
-def _registered_with(held: Registration | None, auth: str, seal_key: bytes) -> bool:
+def _registered_with(held: Registration | None, auth: str, seal_keys: Sequence[bytes]) -> bool:
     if held is None:
         return True
     try:
-        known = unseal(held.auth, name=held.trigger, keys=[seal_key])
+        known = unseal(held.auth, name=held.trigger, keys=seal_keys)
     except SealError:
         return False
     return hmac.compare_digest(str(known).encode(), auth.encode())

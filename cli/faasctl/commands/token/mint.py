@@ -16,7 +16,7 @@ from eventflow.clients.openwhisk import OpenWhisk
 from eventflow.errors import FaasError, UsageError
 from eventflow.event import Data, Event, normal_path
 from eventflow.parents import Parents
-from eventflow.seal import key_from_text
+from eventflow.seal import keys_from_text
 from faasctl.environment import Environment
 from faasctl.functions import site
 from faasctl.functions.policies import policies_of
@@ -59,7 +59,7 @@ def command(name: str, path: str | None, submit: bool, env: Environment, output:
     spec = function.decode(registered.spec)
     now = time.time()
     id = f"{outside.KEYS}{uuid.uuid4()}"
-    secret = key_from_text(env.keys.submit.reveal())
+    secret = keys_from_text(env.keys.submit.reveal())[0]
     if path is None:
         key = f"{id}/{name}"
         token = submittoken.mint(key, spec, now=now, secret=secret)

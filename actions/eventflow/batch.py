@@ -158,13 +158,14 @@ class Done(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
-    """The books of one batch; `imbalance` tells whether they balance."""
+    """The books of one batch; `imbalance` tells whether they balance. ``minted`` counts the storage tokens made."""
 
     received: int = 0
     filtered: dict[str, int] = {}
     duplicate: int = 0
     matched: int = 0
     items: int = 0
+    minted: int = 0
     done: tuple[Done, ...] = ()
     failed: tuple[Failure, ...] = ()
 

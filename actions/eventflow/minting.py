@@ -46,8 +46,10 @@ def run(
 ) -> Batch:
     """Mint the tokens of every item, after its namespace's policy was asked, and seal them to its key."""
     began = now()
+    minted = 0
 
     def step(item: Item) -> Item:
+        nonlocal minted
         if now() - began > BUDGET:
             raise ItemError("the storage was too slow for so many at once", code=DEFERRED, retryable=True)
         try:
@@ -58,9 +60,11 @@ def run(
             raise
         except FaasError as error:
             raise ItemError(str(error), code=type(error).__name__.removesuffix("Error").lower()) from None
+        minted += 1 + (tokens.write is not None) + len(tokens.inputs)
         return msgspec.structs.replace(item, tokens=seal(tokens, name=item.key, key=seal_key))
 
-    return each(batch, "mint", step)
+    settled = each(batch, "mint", step)
+    return msgspec.structs.replace(settled, report=msgspec.structs.replace(settled.report, minted=minted))
 
 
 def mint(

@@ -363,6 +363,7 @@ def test_a_slow_storage_leaves_the_rest_of_a_batch_for_later(door: FaultyStorage
     # then the first went on, and the others are delivered again at once
     assert [item.event.id for item in done.work] == ["e0"]
     assert [failure.code for failure in done.report.failed] == [DEFERRED] * 2
+    assert done.report.minted == 2
     assert done.report.imbalance()[1] == 1
 
 

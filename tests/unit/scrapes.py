@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import threading
-import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -13,7 +14,8 @@ from prometheus_client import generate_latest
 
 from eventflow.batch import Message, Origin
 from faasctl import bundle, environment
-from faasctl.environment import Environment
+from faasctl.environment import Environment, Secret
+from faasctl.environment.model import HTCondorPool
 from faasctl.monitor import Monitor
 from faasfeeds.condor.state import ScheddState, WatcherState
 from faasfeeds.kafka.cluster import Cluster
@@ -28,15 +30,13 @@ from faasfeeds.xrootd.forwarder import ForwarderState
 TRIGGER = "/faas/storage-events"
 BILLING = TopicPartition("billing", 0)
 PARKED = TopicPartition("faas.parked", 0)
-STARTED = 1_800_000_000.0
+WRITTEN = 1_800_000_000.0
+"""When the events of `outcome` were written."""
 
 BOOKS = {"filtered:no_match": 6, "matched": 3, "duplicate": 1, "items:fan-out": 3, "items:submitted": 3}
 """Books of ten records that balance."""
 
-
-def env() -> Environment:
-    """The example environment, without secrets."""
-    return environment.load(bundle.manifests() / "environments" / "local.yaml", partial=True)
+Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 
 
 def page(offset: int, counts: Mapping[str, int], since: int = 0) -> tuple[int, str]:
@@ -44,16 +44,16 @@ def page(offset: int, counts: Mapping[str, int], since: int = 0) -> tuple[int, s
     return offset, msgspec.json.encode({"since": since, "counts": counts}).decode()
 
 
-def feed(now: float = STARTED, **changes: Any) -> FeedState:
+def feed(now: float = WRITTEN, **changes: Any) -> FeedState:
     """A feed at work."""
     state = FeedState(trigger=TRIGGER, turned=now, joined=True, committed={BILLING: page(10, BOOKS)})
     return msgspec.structs.replace(state, **changes)
 
 
 def outcome(word: str, *, took: float = 0.5, **more: Any) -> Outcome:
-    """An outcome of an event that was written at `STARTED`."""
+    """An outcome of an event that was written at `WRITTEN`."""
     told: dict[str, Any] = {"key": "e/demo.calibrate", "trigger": TRIGGER, "origin": Origin("billing", 0, 1)}
-    told |= {"function": "demo.calibrate", "written": int(STARTED * 1000), "time": utc(STARTED + took)}
+    told |= {"function": "demo.calibrate", "written": int(WRITTEN * 1000), "time": utc(WRITTEN + took)}
     return Outcome(outcome=word, **(told | more))  # type: ignore[arg-type]
 
 
@@ -67,50 +67,76 @@ def letter(stage: str) -> Letter:
     return Letter(trigger=TRIGGER, message=Message(topic="billing", partition=0, offset=1, timestamp=0), stage=stage)
 
 
-def of_feed(
-    *feeds: FeedState,
-    ends: Mapping[TopicPartition, int] | None = None,
-    answered: float | None = STARTED,
-    told: Sequence[tuple[Iterable[Outcome], Iterable[Letter]]] = (),
-    credentials: Environment | None = None,
-) -> str:
-    """The exposition of `faasctl feed kafka`."""
-    monitor = Monitor("feed kafka", credentials or env(), threading.Event())
-    watermarks = _watermarks(ends or {BILLING: 10}, answered)
-    monitor.registry.register(KafkaMetrics(watermarks))
-    state = ProviderState(looked=time.time(), feeds=feeds or (feed(),))
-    monitor.registry.register(FeedMetrics(lambda: state, watermarks, PARKED.topic))
-    _tell(monitor, told)
-    return generate_latest(monitor.registry).decode()
+def env(pool_token_ends: float | None = None) -> Environment:
+    """The example environment, without secrets but for a pool's token, if it is to have one."""
+    found = environment.load(bundle.manifests() / "environments" / "local.yaml", partial=True)
+    if pool_token_ends is None:
+        return found
+    claims = base64.urlsafe_b64encode(json.dumps({"exp": pool_token_ends}).encode()).decode()
+    pool = HTCondorPool(collector="cm.example.org", schedds=("bird",), token=Secret(f"header.{claims}.signature"))
+    return msgspec.structs.replace(found, pool=pool)
 
 
-def of_watcher(
-    *schedds: ScheddState,
-    answered: float | None = STARTED,
-    told: Sequence[tuple[Iterable[Outcome], Iterable[Letter]]] = (),
-) -> str:
-    """The exposition of `faasctl feed condor`."""
-    monitor = Monitor("feed condor", env(), threading.Event())
-    monitor.registry.register(KafkaMetrics(_watermarks({}, answered)))
-    monitor.registry.register(WatcherMetrics(lambda: WatcherState(is_whole=True, schedds=schedds)))
-    _tell(monitor, told)
-    return generate_latest(monitor.registry).decode()
+class Scraped:
+    """A service without its work: what it would show is set from outside."""
+
+    def __init__(self, service: str, environment: Environment | None = None) -> None:
+        self.monitor = Monitor(service, environment or env(), threading.Event())
+
+    def text(self) -> str:
+        """The exposition."""
+        return generate_latest(self.monitor.registry).decode()
+
+    def samples(self) -> Samples:
+        """The same, by name and labels."""
+        families = self.monitor.registry.collect()
+        return {
+            (sample.name, tuple(sorted(sample.labels.items()))): sample.value
+            for family in families
+            for sample in family.samples
+        }
+
+    def __getitem__(self, sample: tuple[str, Mapping[str, str]]) -> float | None:
+        name, labels = sample
+        return self.samples().get((name, tuple(sorted(labels.items()))))
 
 
-def of_forwarder(state: ForwarderState) -> str:
-    """The exposition of `faasctl feed xrootd`."""
-    monitor = Monitor("feed xrootd", env(), threading.Event())
-    monitor.registry.register(ForwarderMetrics(lambda: state))
-    return generate_latest(monitor.registry).decode()
+class OnKafka(Scraped):
+    """One that writes outcomes to Kafka."""
+
+    def __init__(self, service: str, environment: Environment | None = None) -> None:
+        super().__init__(service, environment)
+        self.watermarks = Watermarks(Cluster(bootstrap_servers=("127.0.0.1:1",)), list)
+        self.watermarks.answered = WRITTEN
+        self.monitor.registry.register(KafkaMetrics(self.watermarks))
+        self.meters = OutcomeMeters(self.monitor.registry)
 
 
-def _tell(monitor: Monitor, told: Sequence[tuple[Iterable[Outcome], Iterable[Letter]]]) -> None:
-    meters = OutcomeMeters(monitor.registry)
-    for outcomes, dead in told:
-        meters.written(list(outcomes), list(dead))
+class Feed(OnKafka):
+    """`faasctl feed kafka`."""
+
+    def __init__(self, *feeds: FeedState, ends: Mapping[TopicPartition, int] | None = None) -> None:
+        super().__init__("feed kafka")
+        self.feeds = feeds or (feed(),)
+        self.watermarks.ends = ends or {BILLING: 10}
+        self.monitor.registry.register(
+            FeedMetrics(lambda: ProviderState(looked=WRITTEN, feeds=self.feeds), self.watermarks, PARKED.topic)
+        )
 
 
-def _watermarks(ends: Mapping[TopicPartition, int], answered: float | None) -> Watermarks:
-    watermarks = Watermarks(Cluster(bootstrap_servers=("127.0.0.1:1",)), list)
-    watermarks.ends, watermarks.answered = ends, answered
-    return watermarks
+class Watcher(OnKafka):
+    """`faasctl feed condor`."""
+
+    def __init__(self, *schedds: ScheddState, environment: Environment | None = None) -> None:
+        super().__init__("feed condor", environment)
+        self.schedds = schedds
+        self.monitor.registry.register(WatcherMetrics(lambda: WatcherState(is_whole=True, schedds=self.schedds)))
+
+
+class Forwarder(Scraped):
+    """`faasctl feed xrootd`."""
+
+    def __init__(self, state: ForwarderState) -> None:
+        super().__init__("feed xrootd")
+        self.state = state
+        self.monitor.registry.register(ForwarderMetrics(lambda: self.state))

@@ -13,6 +13,7 @@ from click.testing import CliRunner
 
 from faasctl import bundle
 from faasctl.commands import feed
+from faasctl.exposition import Address
 from faasctl.sd_notify import Systemd
 from faasctl.secrets.services import FEED_CONDOR, FEED_KAFKA
 from faasctl.services import MissingSecret, service_environment
@@ -74,6 +75,31 @@ def test_the_deployments_start_the_same_commands() -> None:
         assert pod["securityContext"]["runAsNonRoot"] is True
         assert container["securityContext"]["readOnlyRootFilesystem"] is True
         assert {one["name"] for one in container["volumeMounts"]} == {one["name"] for one in pod["volumes"]}
+
+
+def test_metrics_and_health_are_where_the_units_look_for_them() -> None:
+    parameters = {name: one for service in (feed.kafka, feed.condor) for one in service.params if (name := one.envvar)}
+    addresses = []
+    for file in UNITS:
+        name, _, value = unit(file)["Environment"][0].partition("=")
+        addresses.append(parameters[name].type.convert(value, None, None))
+    assert {address.host for address in addresses} == {"127.0.0.1"}
+    assert len({address.port for address in addresses}) == len(UNITS)
+    for document in yaml.safe_load_all((bundle.manifests() / "kubernetes" / "feeds.yaml").read_text()):
+        template = document["spec"]["template"]
+        (container,) = template["spec"]["containers"]
+        given = {
+            one["name"]: parameters[one["name"]].type.convert(one["value"], None, None) for one in container["env"]
+        }
+        (port,) = container["ports"]
+        assert given["FAASCTL_METRICS"] == Address("0.0.0.0", port["containerPort"])
+        assert given["FAASCTL_LOG_FORMAT"] == "json"
+        probes = {name: container[name]["httpGet"] for name in ("livenessProbe", "readinessProbe")}
+        assert {probe["port"] for probe in probes.values()} == {port["name"]}
+        assert [probes[name]["path"] for name in probes] == ["/health/live", "/health/ready"]
+        scraped = template["metadata"]["annotations"]
+        assert (scraped["prometheus.io/scrape"], scraped["prometheus.io/path"]) == ("true", "/metrics")
+        assert scraped["prometheus.io/port"] == str(port["containerPort"])
 
 
 def test_a_service_needs_only_its_own_secrets_and_says_which_is_missing(tmp_path: Path) -> None:

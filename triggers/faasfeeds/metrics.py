@@ -102,6 +102,11 @@ class FeedMetrics(Collector):
         again = CounterMetricFamily(
             "faas_feed_redeliveries", "Records that had to be delivered once more.", labels=("trigger",)
         )
+        minted = CounterMetricFamily(
+            "faas_feed_minted_tokens",
+            "Storage tokens that were made, as the batches' reports tell.",
+            labels=("trigger",),
+        )
         in_flight = GaugeMetricFamily(
             "faas_feed_in_flight_records", "Records that were read and are not final.", labels=("trigger",)
         )
@@ -117,11 +122,12 @@ class FeedMetrics(Collector):
             for result in RESULTS:
                 batches.add_metric((feed.trigger, result), feed.batches.get(result, 0))
             again.add_metric((feed.trigger,), feed.again)
+            minted.add_metric((feed.trigger,), feed.minted)
             in_flight.add_metric((feed.trigger,), feed.in_flight)
             waiting.add_metric((feed.trigger,), feed.is_waiting)
             if feed.turned is not None:
                 turned.add_metric((feed.trigger,), feed.turned)
-        yield from (batches, again, in_flight, waiting, turned)
+        yield from (batches, again, minted, in_flight, waiting, turned)
 
 
 class WatcherMetrics(Collector):

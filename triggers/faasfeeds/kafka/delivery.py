@@ -42,12 +42,14 @@ class Spread(msgspec.Struct, frozen=True):
 
 
 class Landed(msgspec.Struct, frozen=True, kw_only=True):
-    """A batch is back: verdicts in groups that stay together, or ``back`` when it was never delivered."""
+    """A batch is back: verdicts in groups that stay together, or ``back`` when it was never delivered; ``minted``
+    counts the storage tokens that its report tells of."""
 
     mood: Mood
     groups: tuple[tuple[Verdict, ...], ...] = ()
     back: tuple[Leg, ...] = ()
     why: str = ""
+    minted: int = 0
 
 
 class Deliveries:
@@ -150,18 +152,20 @@ class Deliveries:
         if not started.activation:
             self._wait(legs, f"rule {started.rule.name}: {started.why}", "throttled" if started.throttled else "")
             return
+        minted = 0
         try:
             report = self._follower.report(started.activation, delivery)
             if report is None:
                 verdicts = [settlement.accepted(leg) for leg in legs]
             else:
                 verdicts = settlement.judge(legs, report, self._limits, time.time())
+                minted = report.minted
         except (BatchFailed, UnfitReport) as error:
             self._failed(legs, str(error), started.activation)
         except Vanished as error:
             self._vanished(legs, str(error))
         else:
-            self._write([verdicts], started.activation, "passed")
+            self._write([verdicts], started.activation, "passed", minted=minted)
 
     def _wait(self, legs: Sequence[Leg], why: str, mood: Mood) -> None:
         failure = _failure("unavailable", why, retryable=True)
@@ -193,7 +197,9 @@ class Deliveries:
         judged = settlement.refused if self.passed_at > (leg.entry.failed_at or now) else settlement.wait
         self._write([[judged(leg, failure, self._limits, time.time())]], activation, "failed", why)
 
-    def _write(self, groups: Sequence[Sequence[Verdict]], activation: str, mood: Mood, why: str = "") -> None:
+    def _write(
+        self, groups: Sequence[Sequence[Verdict]], activation: str, mood: Mood, why: str = "", minted: int = 0
+    ) -> None:
         """Write outcomes and letters, for as long as it takes, and land."""
         written: list[outcomes.Outcome] = []
         dead: list[letters.Letter] = []
@@ -245,7 +251,7 @@ class Deliveries:
             if written:
                 return
         self._memory.add(written)
-        self.landings.put(Landed(mood=mood, groups=tuple(map(tuple, groups)), why=why))
+        self.landings.put(Landed(mood=mood, groups=tuple(map(tuple, groups)), why=why, minted=minted))
 
 
 def _failure(code: str, why: str, *, retryable: bool) -> dict[str, object]:

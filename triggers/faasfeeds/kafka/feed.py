@@ -98,6 +98,7 @@ class TriggerFeed:
         self._trouble = ""
         self._batches: Counter[str] = Counter()
         self._again = 0
+        self._minted = 0
         self._shown_at = 0.0
         self.state = FeedState(trigger=self._trigger)
 
@@ -233,6 +234,7 @@ class TriggerFeed:
         now = time.monotonic()
         if landing.mood or landing.why:
             self._batches[landing.mood or "waited"] += 1
+        self._minted += landing.minted
         if landing.mood == "passed":
             self._deliveries.passed_at = now
             self._pace.passed()
@@ -298,5 +300,6 @@ class TriggerFeed:
             in_flight=self._entrance.under_way,
             batches=dict(self._batches),
             again=self._again,
+            minted=self._minted,
             committed={place: held for place, held in intake.committed.items() if place in intake.lanes},
         )

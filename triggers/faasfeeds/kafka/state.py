@@ -18,7 +18,8 @@ class FeedState(msgspec.Struct, frozen=True, kw_only=True):
     already). ``joined`` says that it is a member of its group, with whatever partitions that gave it. ``waiting`` is
     what records wait for that OpenWhisk or its registry keep from going on, empty when none do. ``in_flight`` counts
     records that were read and are not final. ``batches`` counts firings by what came of them, ``again`` records that
-    had to be delivered once more. ``committed`` has each partition's offset and books (see `ledger`).
+    had to be delivered once more, ``minted`` the storage tokens that reports told of. ``committed`` has each
+    partition's offset and books (see `ledger`).
     """
 
     trigger: str
@@ -28,6 +29,7 @@ class FeedState(msgspec.Struct, frozen=True, kw_only=True):
     in_flight: int = 0
     batches: Mapping[str, int] = {}
     again: int = 0
+    minted: int = 0
     committed: Mapping[TopicPartition, tuple[int, str]] = {}
 
     @property

@@ -31,7 +31,7 @@ def decode(value: bytes | str, instance: str) -> Event:
     """
     try:
         given = _decoder.decode(value)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ItemError(f"no CloudEvent in structured JSON form: {error}", code="unparsable") from None
     if given.specversion != "1.0":
         raise ItemError(f"CloudEvents version {given.specversion[:20]!r}, expected 1.0", code="unparsable")

@@ -114,6 +114,8 @@ def _parse(value: bytes | str) -> Record:
         raise ItemError(f"no dCache billing record: {error}", code="unparsable") from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise ItemError(f"not JSON: {error}", code="unparsable") from None
+    except RecursionError:
+        raise ItemError("nested too deeply", code="unparsable") from None
 
 
 def normalise(record: Record, instance: str) -> Event | Filtered:
@@ -226,16 +228,24 @@ def _time(record: Record) -> str:
         date = datetime.fromisoformat(record.date)
     except ValueError:
         raise ItemError(f"the date {record.date[:40]!r} is not ISO 8601", code="unparsable") from None
-    if record.msg_type == "store":
-        date += timedelta(milliseconds=record.queuing_time + record.transfer_time)
     if date.tzinfo is None:
         date = date.replace(tzinfo=UTC)
-    return date.astimezone(UTC).isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"
+    try:
+        if record.msg_type == "store":
+            date += timedelta(milliseconds=record.queuing_time + record.transfer_time)
+        return date.astimezone(UTC).isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"
+    except OverflowError:
+        raise ItemError(f"the date {record.date[:40]!r} is beyond all calendars", code="unparsable") from None
 
 
 def _storage_class(info: str) -> str | None:
     name = info.rpartition("@")[0]
     return name if name and "<Unknown>" not in name else None
+
+
+def _is_number(text: str) -> bool:
+    """Whether it is an id: other digits than these, and thousands of them, are for `int` to choke on."""
+    return text.isascii() and text.isdigit() and len(text) <= 20
 
 
 _PRINCIPAL = re.compile(r"(\w+)\[(.*)\]$", re.DOTALL)
@@ -250,11 +260,11 @@ def _principal(subject: tuple[str, ...]) -> dict[str, Any] | None:
         if match is None:
             continue
         kind, value = match.groups()
-        if kind == "UidPrincipal" and value.isdigit():
+        if kind == "UidPrincipal" and _is_number(value):
             found["uid"] = int(value)
         elif kind == "GidPrincipal":
             number, _, primary = value.partition(",")
-            if number.isdigit():
+            if _is_number(number):
                 gids.insert(0 if primary else len(gids), int(number))
         elif kind == "UserNamePrincipal":
             found["username"] = value

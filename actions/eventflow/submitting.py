@@ -41,9 +41,12 @@ def run(
     """Submit the items of a batch, and invoke those of light functions (``actions`` is their namespace); what cannot
     be is reported, each with its reason.
 
-    Nothing is submitted after the batch's deadline: the feed may then take it for lost and deliver it again. Jobs come
-    first, since light functions take their time.
+    Nothing is submitted after the batch's deadline: the feed may then take it for lost and deliver it again. That comes
+    before the look at any token, which a clock that is wrong would take for ended for good. Jobs come first, since
+    light functions take their time.
     """
+    if (late := _late(batch, now())) is not None:
+        return settle(batch, failed=[failure(item, "submit", late) for item in batch.work])
     failed: list[Failure] = []
     items: dict[str, Item] = {}
     jobs: list[Job] = []
@@ -77,9 +80,8 @@ def run(
             items[item.key] = item
     done: list[Done] = []
     try:
-        if (late := now() - batch.deadline / 1000) > 0:
-            why = f"the batch's deadline is over by {late:.0f} s: a slow step, or clocks that differ"
-            raise ItemError(why, code="deadline", retryable=True)
+        if (late := _late(batch, now())) is not None:
+            raise late
         results = submit_at_home(pools, jobs, now=now()) if jobs else []
     except ItemError as error:
         failed += [failure(item, "submit", error) for item in items.values()]
@@ -102,6 +104,14 @@ def run(
             else:
                 failed.append(failure(light.item, "submit", outcome))
     return settle(batch, failed=failed, done=done)
+
+
+def _late(batch: Batch, now: float) -> ItemError | None:
+    """Why it is too late for a batch, if it is."""
+    if (by := now - batch.deadline / 1000) <= 0:
+        return None
+    why = f"the batch's deadline is over by {by:.0f} s: a slow step, or clocks that differ"
+    return ItemError(why, code="deadline", retryable=True)
 
 
 def _tokens(

@@ -16,6 +16,7 @@ from faasctl.kafka import cluster, registrations, sieve, topics
 from faasctl.monitor import Monitor
 from faasfeeds import outcomes
 from faasfeeds.kafka import letters
+from faasfeeds.kafka.connecting import patiently
 from faasfeeds.kafka.feed import TriggerFeed
 from faasfeeds.kafka.journal import Journal
 from faasfeeds.kafka.memory import Memory
@@ -30,13 +31,18 @@ OPENWHISK_TIMEOUT_S = 20.0
 
 
 @contextmanager
-def kafka_feed(env: Environment, monitor: Monitor) -> Iterator[Provider]:
-    """The provider service of an environment; its own topics are made when they are missing."""
+def kafka_feed(env: Environment, monitor: Monitor, stop: threading.Event) -> Iterator[Provider]:
+    """The provider service of an environment; its own topics are made when they are missing.
+
+    Brokers that are away are waited for until ``stop`` is set. Raises `Unreachable` when waiting would not help.
+    """
     brokers = cluster(env)
     own = topics(env)
-    brokers.ensure_topics(
-        {own.outcomes: outcomes.SETTINGS, own.dead_letters: letters.SETTINGS, own.parked: letters.SETTINGS}
-    )
+    made = {own.outcomes: outcomes.SETTINGS, own.dead_letters: letters.SETTINGS, own.parked: letters.SETTINGS}
+    reached = threading.Event()
+    monitor.needs(lambda: [] if reached.is_set() else ["Kafka was not reached yet"])
+    patiently(lambda: brokers.ensure_topics(made), stop, monitor.beat)
+    reached.set()
     keys = keys_from_text(env.keys.feed.reveal())
     memory = Memory(brokers, own.outcomes)
     journal = Journal(brokers, own, OutcomeMeters(monitor.registry).written)
@@ -62,7 +68,7 @@ def kafka_feed(env: Environment, monitor: Monitor) -> Iterator[Provider]:
             parked=own.parked,
         )
 
-    stop = threading.Event()
+    over = threading.Event()
     with closing(registrations(env)) as store:
         provider = Provider(store, feed)
         watermarks = Watermarks(
@@ -73,7 +79,7 @@ def kafka_feed(env: Environment, monitor: Monitor) -> Iterator[Provider]:
         monitor.registry.register(FeedMetrics(lambda: provider.state, watermarks, own.parked))
         monitor.needs(lambda: lacking(provider.state, time.time()))
         followers = [
-            threading.Thread(target=follow, args=(stop,), name=name, daemon=True)
+            threading.Thread(target=follow, args=(over,), name=name, daemon=True)
             for name, follow in (("outcomes", memory.follow), ("watermarks", watermarks.follow))
         ]
         for follower in followers:
@@ -81,7 +87,7 @@ def kafka_feed(env: Environment, monitor: Monitor) -> Iterator[Provider]:
         try:
             yield provider
         finally:
-            stop.set()
+            over.set()
             journal.close()
             for follower in followers:
                 follower.join(5)

@@ -21,6 +21,8 @@ from kafka.errors import KafkaError
 
 from eventflow.exactly_once import Job
 from faasctl.environment.model import ProcessPool
+from faasctl.local.folder import write_private
+from faasctl.local.parts import TREE
 from faasctl.local.process import Service
 from faasctl.local.stack import TOPIC, Stack
 from faasfeeds.kafka.accounts import Account, account
@@ -32,8 +34,14 @@ FUNCTION = "demo.calibrate"
 BLOCKER = "blocker"
 """The job that has the pool's only slot, so that no other starts."""
 
-MORE_TOPICS = tuple(f"billing-{number}" for number in range(10))
+MORE_TOPICS = tuple(f"billing-{number}" for number in range(13))
 """Topics of one partition, for triggers of their own."""
+
+UNBORN = "billing-unborn"
+"""A topic of the environment's that the broker has not."""
+
+FAR = "/far"
+"""What the second storage holds, where there is one."""
 
 QUICK: dict[str, Any] = {"topics": TOPIC, "deadline_s": 8, "park_s": 1, "max_attempts": 3}
 """Settings of the trigger, so that outages do not take a test's time."""
@@ -82,18 +90,24 @@ class Site:
         """Wait until everything on a topic is final for a trigger."""
         wait(lambda: self.account(trigger, topic).lag == 0 or None, f"{trigger} to work {topic} off", timeout)
 
-    def settled_group(self, members: int) -> None:
-        """Wait until so many providers share the partitions, and nobody comes or goes."""
+    def said(self, text: str) -> None:
+        """Wait until a provider has said something in its log."""
+        logs = [self._folder / f"feed-{number}.log" for number in range(len(self.providers))]
+        wait(lambda: any(text in log.read_text() for log in logs) or None, f"a provider to say: {text}")
+
+    def settled_group(self, members: int, trigger: str = TRIGGER) -> None:
+        """Wait until so many providers share a trigger's partitions, and nobody comes or goes."""
 
         def look() -> bool | None:
             admin = self.kafka.cluster.admin()
             try:
-                group = admin.describe_groups([TRIGGER])[TRIGGER]
+                group = admin.describe_groups([trigger])[trigger]
             except KafkaError:  # the group has no coordinator before its first member
                 return None
             finally:
                 admin.close()
-            return (group["group_state"], len(group["members"])) == ("Stable", members) or None
+            state = "Stable" if members else "Empty"
+            return (group["group_state"], len(group["members"])) == (state, members) or None
 
         wait(look, f"{members} providers to share the partitions")
 
@@ -120,11 +134,11 @@ class Site:
         openwhisk.put("rules", f"{name}-rule", {"trigger": f"/_/{name}", "action": action})
         lifecycle(self.platform, "CREATE", f"/guest/{name}", **{**QUICK, **settings})
 
-    def drained(self, timeout: float = 60.0) -> Account:
-        """Wait until everything is final and nothing is parked; the books then."""
+    def drained(self, timeout: float = 60.0, *, trigger: str = TRIGGER, topic: str = TOPIC) -> Account:
+        """Wait until everything is final for a trigger and nothing is parked; the books then."""
 
         def look() -> Account | None:
-            found = self.account()
+            found = self.account(trigger, topic)
             return found if found.lag == found.parked_lag == found.books.parked == 0 else None
 
         return wait(look, "everything to become final", timeout)
@@ -186,9 +200,14 @@ class Site:
 
 @contextmanager
 def running(
-    folder: Path, *, partitions: int = 6, settings: dict[str, Any] = QUICK, providers: int = 1
+    folder: Path,
+    *,
+    partitions: int = 6,
+    settings: dict[str, Any] = QUICK,
+    providers: int = 1,
+    far: bool = False,
 ) -> Iterator[Site]:
-    """Start everything; all of it is gone at the end."""
+    """Start everything, and with ``far`` a second storage; all of it is gone at the end."""
     with kafka.running(folder / "kafka") as broker, Stack(folder / "stack") as stack:
         site = None
         try:
@@ -196,6 +215,8 @@ def running(
             for topic in MORE_TOPICS:
                 broker.create(topic)
             _move_to(stack, broker)
+            if far:
+                _add_storage(stack)
             site = Site(Platform(stack), broker, folder)
             _start_no_jobs(site)
             site.platform.faasctl("deploy", "--yes")
@@ -210,9 +231,9 @@ def running(
                 provider.stop()
 
 
-def matching(number: int, run: str = "r") -> dict[str, Any]:
-    """A record that fires the function."""
-    path = f"/demo/in/{run}/{number}.csv"
+def matching(number: int, run: str = "r", tree: str = TREE) -> dict[str, Any]:
+    """A record that fires the function; with another ``tree`` one like it."""
+    path = f"{tree}/in/{run}/{number}.csv"
     return {**SAMPLE, "isWrite": "write", "transferPath": path, "billingPath": path, "pnfsid": _pnfsid()}
 
 
@@ -247,7 +268,7 @@ def load(chance: random.Random, count: int, *, share: float = 0.02) -> tuple[lis
     return records, events
 
 
-def produce(site: Site, records: Sequence[bytes], topic: str = TOPIC) -> None:
+def produce(site: Site, records: Sequence[bytes | None], topic: str = TOPIC) -> None:
     """Write records, spread over the partitions, and wait until the broker has them."""
     site.kafka.produce(topic, *records)
 
@@ -270,9 +291,28 @@ def _move_to(stack: Stack, broker: kafka.Kafka) -> None:
     section = environment["kafka"]
     del section["api_version"]
     section["bootstrap_servers"] = [broker.server]
-    section["topics"] |= {topic: dict(section["topics"][TOPIC]) for topic in MORE_TOPICS}
+    section["topics"] |= {topic: dict(section["topics"][TOPIC]) for topic in (*MORE_TOPICS, UNBORN)}
     section["registrations"] = {"topic": "faas.registrations"}
     stack.environment_file.write_text(yaml.safe_dump(environment, sort_keys=False))
+
+
+def _add_storage(stack: Stack) -> None:
+    """A storage of its own for `FAR`, with the accounts of the first; it announces nothing."""
+    home = stack.folder / "far"
+    home.mkdir(mode=0o700)
+    accounts = (stack.folder / "storage" / "config.json").read_text()
+    config = write_private(home / "config.json", accounts.replace(TREE, FAR))
+    facts = stack.launch("far", "faasctl.local.storage", "--dir", str(home), "--config", str(config)).ready()
+    environment = yaml.safe_load(stack.environment_file.read_text())
+    first = environment["storages"][0]
+    place = {"read": facts["endpoint"], "write": facts["endpoint"], "ca": facts["ca"]}
+    environment["storages"].append({**first, "name": "far", "prefixes": [FAR], **place})
+    stack.environment_file.write_text(yaml.safe_dump(environment, sort_keys=False))
+    policy = stack.folder / "policies" / "demo.yaml"
+    rules = yaml.safe_load(policy.read_text())
+    rules["read"].append(f"{FAR}/in")
+    rules["write"].append(f"{FAR}/out")
+    policy.write_text(yaml.safe_dump(rules))
 
 
 def _start_no_jobs(site: Site) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import json
+import random
 import re
 from collections import Counter
 from collections.abc import Iterator
@@ -18,6 +20,7 @@ from eventflow.dcache import Filtered
 from eventflow.errors import ItemError
 from eventflow.event import Event
 
+SEED = 20261121
 DATA = Path(__file__).parent.parent / "data" / "dcache"
 
 TYPES = {
@@ -169,6 +172,14 @@ def test_an_event_has_one_id_for_ever() -> None:
         (json.dumps({**SAMPLE, "msgType": "teleport"}), "unknown_type"),
         (json.dumps({**SAMPLE, "transferPath": "/a", "isWrite": "write", "date": "yesterday"}), "unparsable"),
         (json.dumps({**SAMPLE, "transferPath": "/a/../b", "isWrite": "write"}), "bad_path"),
+        (json.dumps({**SAMPLE, "transferPath": "/XX"}).replace("XX", "\\ud800"), "unparsable"),
+        (b"[" * 100_000, "unparsable"),
+        (json.dumps(SAMPLE)[:-1] + ', "more": ' + "[" * 100_000 + "]" * 100_000 + "}", "unparsable"),
+        (
+            json.dumps({**SAMPLE, "transferPath": "/a", "isWrite": "write", "date": "9999-12-31T23:59:59-14:00"}),
+            "unparsable",
+        ),
+        (json.dumps({**SAMPLE, "transferPath": "/a", "msgType": "store", "queuingTime": 2**62}), "unparsable"),
     ],
 )
 def test_what_is_no_record_says_why(value: bytes | str, code: str) -> None:
@@ -176,6 +187,23 @@ def test_what_is_no_record_says_why(value: bytes | str, code: str) -> None:
         dcache.decode(value, "desy")
     assert refused.value.code == code
     assert not refused.value.retryable
+
+
+ODD: tuple[Any, ...] = (
+    *(None, True, -1, 2**62, 2**70, 1e300, "", "/", "/a//b", "write", "store", "request", "ü\0", "x" * 5000),
+    *("0001-01-01T00:00:00+14:00", "2024-W01", [], ["UidPrincipal[²]", "GidPrincipal[²,primary]"]),
+    *(["UidPrincipal[" + "9" * 5000 + "]"], {}, {"code": "x"}, {"isWrite": "read", "status": None}, [[[]]]),
+)
+
+
+def test_whatever_a_record_holds_it_is_an_event_or_filtered_or_says_why() -> None:
+    """One record that a decoder chokes on would hold up all that come after it."""
+    chance = random.Random(SEED)
+    for _ in range(5000):
+        changes = {chance.choice(sorted(SAMPLE)): chance.choice(ODD) for _ in range(chance.randrange(4))}
+        value = json.dumps({**SAMPLE, "transferPath": "/a/b", "isWrite": "write", **changes})
+        with contextlib.suppress(ItemError):
+            assert isinstance(dcache.decode(value, "desy"), Event | Filtered)
 
 
 def test_the_misprinted_sample_is_unparsable() -> None:

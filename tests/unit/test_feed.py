@@ -185,6 +185,28 @@ def test_the_fan_out_is_counted_once_however_often_an_event_is_delivered() -> No
     assert (counts["items:fan-out"], counts["items:submitted"], late.counts["items:fan-out"]) == (1, 1, 1)
 
 
+def test_a_clock_that_is_ahead_and_a_time_that_is_too_short_are_said_and_do_not_spin() -> None:
+    """Given reports of batches that nobody was at fault for and that came to nothing, then the reason is said, the
+    batch waits longer each time, and no attempt is counted; what is only surplus goes on at once."""
+    late = Report(received=1, matched=1, items=1, failed=(failed(0, "deadline", retryable=True),))
+    assert "ahead" in settlement.standstill(late, NOW + 100, NOW)
+    assert settlement.standstill(late, NOW - 1, NOW) == ""  # it was slow
+    short = Report(received=1, matched=1, items=1, failed=(failed(0, "deferred", retryable=True),))
+    assert "deadline_s" in settlement.standstill(short, NOW + 100, NOW)
+    for report in (late, short):
+        waits, one = [], leg()
+        for _ in range(9):
+            (verdict,) = settlement.judge([one], report, LIMITS, NOW)
+            assert verdict.again is not None
+            one = verdict.again
+            waits.append(verdict.delay)
+        assert (one.message.attempt, waits[0], waits[-1]) == (1, 0.5, settlement.LONGEST_DELAY_S)
+
+    surplus = Report(received=2, matched=2, items=2, done=(done(0),), failed=(failed(1, "deferred", retryable=True),))
+    assert settlement.standstill(surplus, NOW + 100, NOW) == ""
+    assert settlement.judge([leg(0), leg(1)], surplus, LIMITS, NOW)[1].delay == 0.0
+
+
 @pytest.mark.parametrize(
     "report",
     [
@@ -318,5 +340,7 @@ def test_an_outcome_is_read_as_it_was_written() -> None:
     one = outcomes.of_done(done(3), message(3), trigger="/ns/t", rule="ns/r", activation="a" * 32, now=NOW)
     assert outcomes.decode(as_record(msgspec.json.encode(one))) == one
     assert (one.id, one.time, one.time_ms) == ("e3", "1970-01-01T00:16:40.000Z", 1_000_000)
-    with pytest.raises(outcomes.BadOutcome):
-        outcomes.decode(as_record(None))
+    timeless = msgspec.json.encode(msgspec.structs.replace(one, time="soon"))
+    for value in (None, b"{}", b"\xff", b'{"key": "\xff"}', timeless, b'{"x": ' + b"[" * 100_000):
+        with pytest.raises(outcomes.BadOutcome):
+            outcomes.decode(as_record(value))

@@ -41,6 +41,8 @@ def test_a_trigger_is_created_read_changed_in_place_paused_and_deleted(store: Di
 def test_a_trigger_of_the_stock_feed_moves_over(store: DirectoryRegistrations) -> None:
     stock: dict[str, Any] = {"brokers": "b1:9092,b2:9092", "topic": "billing", "isJSONData": "true"}
     assert call(store, "CREATE", endpoint="x", **stock)["config"]["topics"] == ("billing",)
+    stock = {"brokers": ["b2:9092"], "topic": "other", "isBinaryValue": True, "isBinaryKey": False}
+    assert call(store, "UPDATE", **stock)["config"]["topics"] == ("other",)
 
 
 @pytest.mark.parametrize(
@@ -51,6 +53,7 @@ def test_a_trigger_of_the_stock_feed_moves_over(store: DirectoryRegistrations) -
         ({"topics": ["billing"], "user": "me"}, "comes from the environment"),
         ({"topics": ["billing"], "batch_record": 5}, "unknown parameter"),
         ({"topics": ["billing"], "batch_bytes": 10**7}, "batch_bytes"),
+        ({"topics": " , "}, "topics"),
         ({}, "topics"),
     ],
 )
@@ -58,6 +61,24 @@ def test_what_a_caller_may_not_say_is_refused(store: DirectoryRegistrations, mor
     with pytest.raises(FeedError, match=why):
         call(store, "CREATE", **more)
     assert store.all() == []
+
+
+@pytest.mark.parametrize(
+    ("more", "why"),
+    [
+        ({"triggerName": "t"}, "is not /namespace/name"),
+        ({"triggerName": "//t"}, "is not /namespace/name"),
+        ({"triggerName": "/ns/package/t"}, "is not /namespace/name"),
+        ({"triggerName": 5}, "is not /namespace/name"),
+        ({"auth": "no-key"}, "authKey is not uuid:key"),
+        ({"auth": "ü:€"}, "authKey is not uuid:key"),
+        ({"lifecycleEvent": "EXPLODE"}, "unsupported lifecycleEvent 'EXPLODE'"),
+    ],
+)
+def test_a_call_that_is_none_says_what_is_wrong(store: DirectoryRegistrations, more: dict[str, Any], why: str) -> None:
+    call(store, "CREATE", topics="billing")
+    with pytest.raises(FeedError, match=why):
+        call(store, "READ", **more)
 
 
 def test_only_who_can_read_the_trigger_may_feed_it_and_who_fed_it_may_let_it_go(store: DirectoryRegistrations) -> None:

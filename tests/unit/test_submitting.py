@@ -19,6 +19,7 @@ from tests.unit.functions import make, source, written
 
 NEW, OLD, FOREIGN = b"n" * 32, b"o" * 32, b"f" * 32
 SUBMIT, OLD_SUBMIT = b"s" * 32, b"t" * 32
+LATER = time.time() + 3600
 PATH = "/raw/1/a.root"
 POLICY: Policy = decode({"namespace": "belle", "read": ["/raw"], "write": ["/out"]})
 
@@ -38,7 +39,7 @@ def item(path: str = PATH, *, key: bytes = NEW, of: str = PATH, **submit: Any) -
     return msgspec.structs.replace(here, tokens=seal(tokens, name=other.key, key=key))
 
 
-def failed(one: Item, *, policies: Mapping[str, Policy] = {}, deadline: float = 0) -> Failure:
+def failed(one: Item, *, policies: Mapping[str, Policy] = {}, deadline: float = LATER) -> Failure:
     """Why the item was not submitted; nothing is there to submit to, so what passes shows, too."""
     registered = Registered(spec=source(), version="0.0.1", code="sha256:00")
     batch = Batch(
@@ -96,7 +97,8 @@ def test_clocks_of_minting_and_submitting_may_be_two_minutes_apart(skew: int) ->
     assert failed(item(now=time.time() + skew)).code == "policy"
 
 
-def test_a_clock_that_is_ahead_of_the_feeds_is_said() -> None:
-    found = failed(item(), policies={"belle": POLICY}, deadline=time.time() - 60)
+@pytest.mark.parametrize("minted", [0, -7200])
+def test_a_clock_that_is_ahead_of_the_feeds_is_said_before_tokens_are_taken_for_ended(minted: int) -> None:
+    found = failed(item(now=time.time() + minted), policies={"belle": POLICY}, deadline=time.time() - 60)
     assert (found.code, found.retryable) == ("deadline", True)
     assert re.search("over by 6[01] s: a slow step, or clocks that differ", found.message)

@@ -198,8 +198,10 @@ def _origin(text: str) -> Origin:
 def decode(record: Any) -> Outcome:
     """The outcome that a record of Kafka holds; raises `BadOutcome`. Unknown fields are ignored."""
     try:
-        return msgspec.json.decode(record.value or b"", type=Outcome)
-    except (msgspec.DecodeError, msgspec.ValidationError, UnicodeDecodeError) as error:
+        found = msgspec.json.decode(record.value or b"", type=Outcome)
+        datetime.fromisoformat(found.time)
+        return found
+    except (ValueError, RecursionError) as error:  # msgspec's errors are ValueErrors, too
         place = f"{record.topic}/{record.partition}/{record.offset}"
         raise BadOutcome(f"is no outcome: {error}", where=place) from None
 

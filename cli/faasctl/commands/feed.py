@@ -58,7 +58,7 @@ def kafka(
         )
         return
     monitor = Monitor("feed kafka", env, stop)
-    with feeding.kafka_feed(env, monitor) as provider, monitor.told(metrics, "feeding triggers"):
+    with monitor.told(metrics, "feeding triggers"), feeding.kafka_feed(env, monitor, stop) as provider:
         provider.run(stop, beat=monitor.beat)
 
 

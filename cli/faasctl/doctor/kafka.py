@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -13,9 +12,7 @@ from eventflow.errors import FaasError
 from faasctl.doctor.finding import Finding, ok, problem, skipped
 from faasctl.environment import Environment
 from faasctl.kafka import cluster
-from faasfeeds.kafka.connecting import explained
-
-TIMEOUT_S = 5.0
+from faasfeeds.kafka.knocking import knock
 
 OLDEST = (2, 4)
 """The first version with incremental changes of settings, and with a topic's defaults for partitions."""
@@ -31,9 +28,8 @@ def _reached(env: Environment) -> None:
     if not is_pinned(env):
         cluster(env).reader().close()
         return
-    with explained(env.kafka.bootstrap_servers):
-        host, _, port = env.kafka.bootstrap_servers[0].rpartition(":")
-        socket.create_connection((host, int(port)), TIMEOUT_S).close()
+    with cluster(env).explained():
+        knock(env.kafka.bootstrap_servers)
 
 
 @contextmanager

@@ -12,6 +12,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from typing import Any
 
 import crc32c  # noqa: F401  kafka-python degrades silently without it
@@ -19,12 +20,16 @@ import msgspec
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
 from kafka.errors import TopicAlreadyExistsError
 
-from faasfeeds.kafka.connecting import explained
+from faasfeeds.kafka.connecting import Unreachable, explained
+from faasfeeds.kafka.knocking import knock
 
 LARGEST_RECORD = 16 * 2**20
 """Bytes of one record that the producer hands to a broker; whether it is too large is the topic's to say."""
 
+FIRST_CONNECT_MS = 2500
 CONNECT_MS = 10_000
+"""The client goes on trying for as long as it is given, also with a wrong password: so it is asked early what it found,
+and given its time only when that may pass."""
 
 MOCK_FETCH_WAIT_MS = 10
 """librdkafka's mock cluster, which needs a pinned `api_version`, lets a waiting fetch wait on when data comes."""
@@ -46,7 +51,8 @@ class Security(msgspec.Struct, frozen=True, kw_only=True):
 class Cluster(msgspec.Struct, frozen=True, kw_only=True):
     """One Kafka cluster. ``api_version`` is pinned for brokers that announce none properly.
 
-    Every method raises `Unreachable`, with the cause, when the brokers do not answer within 10 s.
+    Every method raises `Unreachable`, with the cause, when nothing listens there, or the brokers do not answer within
+    10 s.
     """
 
     bootstrap_servers: tuple[str, ...]
@@ -87,7 +93,7 @@ class Cluster(msgspec.Struct, frozen=True, kw_only=True):
         """
         if self.api_version is not None and self.api_version < (2, 4):
             return
-        with explained(self.bootstrap_servers):
+        with self.explained():
             reader = self.reader()
             try:
                 missing = {name: settings for name, settings in topics.items() if not reader.partitions_for_topic(name)}
@@ -105,9 +111,23 @@ class Cluster(msgspec.Struct, frozen=True, kw_only=True):
             finally:
                 admin.close()
 
+    def explained(self) -> AbstractContextManager[None]:
+        """A block whose failures to get an answer of the brokers are raised as `Unreachable`, with the cause."""
+        return explained(self.bootstrap_servers, self.security.protocol, self.security.mechanism)
+
     def _made(self, kind: Any, **settings: Any) -> Any:
-        with explained(self.bootstrap_servers):
-            return kind(**self._common(), **settings)
+        with self.explained():
+            knock(self.bootstrap_servers)
+        try:
+            return self._connected(kind, FIRST_CONNECT_MS, settings)
+        except Unreachable as error:
+            if error.cause.lasting and error.cause.sure:
+                raise
+        return self._connected(kind, CONNECT_MS, settings)
+
+    def _connected(self, kind: Any, patience_ms: int, settings: Mapping[str, Any]) -> Any:
+        with self.explained():
+            return kind(**self._common(), bootstrap_timeout_ms=patience_ms, **settings)
 
     def _reading(self) -> dict[str, Any]:
         return _READING if self.api_version is None else {**_READING, "fetch_max_wait_ms": MOCK_FETCH_WAIT_MS}
@@ -118,7 +138,6 @@ class Cluster(msgspec.Struct, frozen=True, kw_only=True):
             "security_protocol": self.security.protocol,
             "reconnect_backoff_max_ms": 1000,
             "metadata_max_age_ms": 10_000,
-            "bootstrap_timeout_ms": CONNECT_MS,
         }
         if self.api_version is not None:
             settings["api_version"] = self.api_version

@@ -107,7 +107,7 @@ class Deliveries:
     @property
     def _follower(self) -> Follower:
         if not hasattr(self._local, "follower"):
-            self._local.follower = Follower(self._connect(), self._trigger)
+            self._local.follower = Follower(self._connect(), self._trigger, self._abandoned)
         follower: Follower = self._local.follower
         return follower
 
@@ -160,12 +160,16 @@ class Deliveries:
             else:
                 verdicts = settlement.judge(legs, report, self._limits, time.time())
                 minted = report.minted
+        except Outage as error:
+            self._wait(legs, str(error), "away")
         except (BatchFailed, UnfitReport) as error:
             self._failed(legs, str(error), started.activation)
         except Vanished as error:
             self._vanished(legs, str(error))
         else:
-            self._write([verdicts], started.activation, "passed", minted=minted)
+            if why := settlement.standstill(report, delivery.deadline / 1000, time.time()):
+                log.error("%s: %s", self._trigger, why, extra={"trigger": self._trigger})
+            self._write([verdicts], started.activation, "away" if why else "passed", why, minted)
 
     def _wait(self, legs: Sequence[Leg], why: str, mood: Mood) -> None:
         failure = _failure("unavailable", why, retryable=True)

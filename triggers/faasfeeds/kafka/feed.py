@@ -37,7 +37,7 @@ BUSY_POLL_MS = 5
 DRAIN_S = 30.0
 """Seconds that batches under way are waited for at the end; what is not settled then is delivered again."""
 
-REGISTRY_S = 1.0
+REGISTRY_S = 0.5
 """Seconds between two attempts to read a registry that is away."""
 
 SHOWN_S = 0.5
@@ -108,7 +108,7 @@ class TriggerFeed:
 
     def run(self) -> None:
         """Feed until `stop`; brokers and OpenWhisk that go away are waited for. Raises `probe.NotStored`. Runs once."""
-        probe(Follower(self._connect(), self._trigger), self._trigger, self._stop)
+        probe(Follower(self._connect(), self._trigger, self._stop), self._trigger, self._stop)
         while not self._memory.is_whole and not self._stop.is_set():
             self._stop.wait(0.02)
         if self._stop.is_set():
@@ -117,6 +117,7 @@ class TriggerFeed:
             self._cluster, self._trigger, [*self._settings.topics, self._parked], start=self._settings.start
         )
         try:
+            self._look_for(intake)
             while not self._stop.is_set():
                 self._step(intake)
             self._drain(intake)
@@ -124,6 +125,20 @@ class TriggerFeed:
             self._deliveries.abandon()
             intake.close()
             self._threads.shutdown(wait=False, cancel_futures=True)
+
+    def _look_for(self, intake: Intake) -> None:
+        try:
+            unseen = intake.unseen()
+        except Exception as error:  # brokers that went away just now; the intake waits for them
+            text = f"{type(error).__name__}: {error}"
+            log.warning("%s: cannot look for its topics: %s", self._trigger, text, extra=self._about)
+            return
+        if unseen:
+            log.warning(
+                "%s: the brokers show no topic %s: it is not there, or the user may not read it; it is waited for",
+                *(self._trigger, ", ".join(unseen)),
+                extra=self._about,
+            )
 
     def _step(self, intake: Intake) -> None:
         room = self._entrance.has_room

@@ -6,6 +6,8 @@ only in the trigger activation's logs, and in the activations that they name: so
 
 from __future__ import annotations
 
+import re
+import threading
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -26,6 +28,19 @@ GRACE = 10.0
 
 THROTTLED = ("Too many requests", "Too many concurrent requests")
 """How a rule's log line begins its error when it was throttled (`Messages` in ErrorResponse.scala)."""
+
+INTERNAL = "whisk internal error"
+"""How an activation ends when OpenWhisk itself failed: no container to be had, a component's end that it never saw."""
+
+NOT_BEGUN = re.compile(
+    r"The action exceeded its time limits of \d+ milliseconds during initialization"
+    r"|The action did not initialize|The action failed during initialization"
+    r"|Command exited abruptly during initialization|Cannot start action"
+    r"|The action failed to generate or locate a binary|Failed to pull container image"
+    r"|Sequence component does not exist"
+)
+"""How the errors begin of an action that did not come so far as to see the batch: many cold containers at once on a
+busy machine, a deploy under way (`Messages` in ErrorResponse.scala, initHandler.go of the runtime's proxy)."""
 
 
 class Outage(FaasError):
@@ -66,11 +81,13 @@ class Started(msgspec.Struct, frozen=True):
 
 
 class Follower:
-    """Delivers batches for one trigger, in one thread. ``openwhisk`` holds the trigger owner's key."""
+    """Delivers batches for one trigger, in one thread. ``openwhisk`` holds the trigger owner's key; once ``over`` is
+    set no activation is waited for any more."""
 
-    def __init__(self, openwhisk: OpenWhisk, trigger: str) -> None:
+    def __init__(self, openwhisk: OpenWhisk, trigger: str, over: threading.Event) -> None:
         self._openwhisk = openwhisk
         self._trigger = trigger.rpartition("/")[2]
+        self._over = over
 
     def fire(self, delivery: Delivery) -> list[Started]:
         """Fire the trigger; what became of each active rule.
@@ -104,7 +121,10 @@ class Follower:
             raise _refusal(error) from None
 
     def report(self, activation: str, delivery: Delivery) -> Report | None:
-        """The report of a rule's activation; None when its action makes none. Raises `BatchFailed` and `Vanished`."""
+        """The report of a rule's activation; None when its action makes none.
+
+        Raises `BatchFailed`, `Vanished`, and `Outage` when OpenWhisk did not come so far as to run the batch.
+        """
         return _report(self._wait(activation, _end(delivery)))
 
     def _wait(self, activation: str, end: float, *, with_logs: bool = False) -> dict[str, Any]:
@@ -121,7 +141,8 @@ class Follower:
                 return record
             if time.time() > end:
                 raise Vanished(f"activation {activation} did not appear before the deadline")
-            time.sleep(pause)
+            if self._over.wait(pause):
+                raise Vanished(f"activation {activation} is waited for no more")
             pause = min(pause * 1.5, LONGEST_LOOK)
 
 
@@ -156,8 +177,11 @@ def _report(activation: Mapping[str, Any]) -> Report | None:
     response = activation.get("response", {})
     result = response.get("result")
     if not response.get("success"):
-        error = result.get("error") if isinstance(result, dict) else result
-        raise BatchFailed(f"the activation ended in {response.get('status')}: {str(error)[:300]}")
+        error = str(result.get("error") if isinstance(result, dict) else result)
+        why = f"the activation ended in {response.get('status')}: {error[:300]}"
+        if response.get("status") == INTERNAL or NOT_BEGUN.match(error):
+            raise Outage(why)
+        raise BatchFailed(why)
     if not isinstance(result, dict) or "report" not in result:
         return None
     try:

@@ -49,6 +49,7 @@ class Intake:
         self._changes: SimpleQueue[tuple[bool, set[TopicPartition]]] = SimpleQueue()
         self._last_commit = 0.0
         self._complained = False
+        self._topics = tuple(topics)
         self._consumer = cluster.consumer(group)
         self._consumer.subscribe(list(topics), listener=_Listener(self._consumer, self._changes))
 
@@ -71,6 +72,10 @@ class Intake:
                 inbox = self.inboxes[partition]
                 expected = inbox[-1].offset + 1 if inbox else lane.expected
                 inbox.extend(records if records[0].offset >= expected else (r for r in records if r.offset >= expected))
+
+    def unseen(self) -> list[str]:
+        """Those of its topics that the brokers do not show; raises kafka-python's errors."""
+        return [topic for topic in self._topics if not self._consumer.partitions_for_topic(topic)]
 
     def first_offset(self, partition: TopicPartition) -> int:
         """The oldest offset that the brokers hold; raises kafka-python's errors."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import hmac
+import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
@@ -45,11 +46,11 @@ def handle(
     trigger that is gone may still be let go of, with the key that it was registered with. Raises `FeedError`.
     """
     event, trigger, auth = args.get("lifecycleEvent"), args.get("triggerName"), args.get("authKey")
-    if not isinstance(trigger, str) or not trigger.startswith("/") or trigger.count("/") != 2:
+    if not isinstance(trigger, str) or not re.fullmatch(r"/[^/]+/[^/]+", trigger):
         raise FeedError(f"triggerName {trigger!r} is not /namespace/name")
     trigger = trigger.replace("/_/", f"/{site.namespace}/", 1)
-    if not isinstance(auth, str):
-        raise FeedError("authKey is missing", hint="it is the key of the trigger's owner")
+    if not isinstance(auth, str) or not auth.isascii() or ":" not in auth:
+        raise FeedError("authKey is not uuid:key", hint="it is the key of the trigger's owner")
     held = store.get(trigger)
     if not (may_read(trigger, auth) or (event == "DELETE" and _registered_with(held, auth, site.seal_keys))):
         raise FeedError(f"the key cannot read the trigger {trigger}", hint="authKey must be the trigger's owner's")
@@ -86,7 +87,7 @@ def decode_settings(given: Mapping[str, Any], site: Site) -> Settings:
             near = difflib.get_close_matches(name, known, 1)
             raise FeedError(f"unknown parameter {name!r}", hint=f"did you mean {near[0]!r}?" if near else "")
     if isinstance(topics := plain.get("topics"), str):
-        plain["topics"] = [topic.strip() for topic in topics.split(",")]
+        plain["topics"] = [topic.strip() for topic in topics.split(",") if topic.strip()]
     try:
         settings = msgspec.convert(plain, Settings)
     except msgspec.ValidationError as error:

@@ -42,6 +42,8 @@ def probe(follower: Follower, trigger: str, stop: threading.Event) -> None:
             stop.wait(pause)
             pause = min(2 * pause, LONGEST_PAUSE_S)
         except Vanished as error:
+            if stop.is_set():
+                return
             raise NotStored(
                 f"{error}: the feed could not know what becomes of a batch, and does not run",
                 where=f"trigger {trigger}",

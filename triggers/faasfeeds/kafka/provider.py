@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 
 from eventflow.errors import FaasError
+from faasfeeds.kafka.connecting import Unreachable
 from faasfeeds.kafka.feed import TriggerFeed
 from faasfeeds.kafka.registration import Registration, Registrations
 from faasfeeds.kafka.state import FeedState, ProviderState
@@ -20,6 +21,13 @@ LOOK_S = 0.2
 RESTART_S = 5.0
 """Seconds before a feed that ended by an error is started again."""
 
+SAY_AGAIN_S = 600.0
+"""Seconds after which a lasting reason why a trigger is not fed is said again."""
+
+LASTING_S = 60.0
+"""Seconds after which a wrong password, CA or protocol that came to be while feeds run ends the service: whoever starts
+it again gives it the settings as they are then."""
+
 
 class Provider:
     """Starts, replaces and stops feeds as registrations come, change and go."""
@@ -28,7 +36,8 @@ class Provider:
         self._registrations = registrations
         self._feed = feed
         self._running: dict[str, _Running] = {}
-        self._away = False
+        self._away = ""
+        self._useless_since: float | None = None
         self._looked: float | None = None
 
     @property
@@ -37,25 +46,34 @@ class Provider:
         return ProviderState(looked=self._looked, feeds=tuple(one.state for one in list(self._running.values())))
 
     def run(self, stop: threading.Event, beat: Callable[[], None] = lambda: None) -> None:
-        """Serve until ``stop`` is set, then let every feed settle what it has under way; ``beat`` is called often."""
-        while not stop.is_set():
-            self._reconcile()
-            beat()
-            stop.wait(LOOK_S)
-        for running in self._running.values():
-            running.stop()
-        for running in self._running.values():
-            running.join()
+        """Serve until ``stop`` is set, then let every feed settle what it has under way; ``beat`` is called often.
+
+        Raises `Unreachable` when Kafka is, and waiting would not help.
+        """
+        try:
+            while not stop.is_set():
+                self._reconcile()
+                beat()
+                stop.wait(LOOK_S)
+        finally:
+            for running in self._running.values():
+                running.stop()
+            for running in self._running.values():
+                running.join()
 
     def _reconcile(self) -> None:
         try:
             found = self._registrations.all()
         except FaasError as error:  # the feeds go on as they are
-            if not self._away:
-                log.warning("the registrations cannot be read: %s", error)
-            self._away = True
+            if str(error) != self._away:
+                log.warning("the registrations cannot be read: %s%s", error, f" ({error.hint})" if error.hint else "")
+            self._away = str(error)
+            self._give_up_on(error)
             return
-        self._away = False
+        if self._away:
+            log.info("the registrations can be read again")
+        self._away = ""
+        self._useless_since = None
         self._looked = time.time()
         wanted = {registration.trigger: registration for registration in found if not registration.paused}
         ending = []
@@ -71,6 +89,15 @@ class Provider:
                 topics = ", ".join(registration.settings.topics)
                 log.info("%s: feeding from %s", trigger, topics, extra={"trigger": trigger})
                 self._running[trigger] = _Running(registration, self._feed)
+
+    def _give_up_on(self, error: FaasError) -> None:
+        """End when nothing but another setting helps, and that not only for a moment."""
+        if not isinstance(error, Unreachable) or not error.cause.lasting:
+            self._useless_since = None
+        elif self._useless_since is None:
+            self._useless_since = time.monotonic()
+        elif time.monotonic() > self._useless_since + LASTING_S:
+            raise error
 
 
 class _Running:
@@ -101,6 +128,7 @@ class _Running:
 
     def _run(self) -> None:
         trigger = self.registration.trigger
+        said, said_at = "", 0.0
         while not self._stop.is_set():
             try:
                 self._feed = self._make(self.registration)
@@ -109,7 +137,9 @@ class _Running:
                 self._feed.run()
             except FaasError as error:
                 hint = f" ({error.hint})" if error.hint else ""
-                log.error("%s: %s%s", trigger, error, hint, extra={"trigger": trigger})
+                if str(error) != said or time.monotonic() > said_at + SAY_AGAIN_S:
+                    log.error("%s: is not fed: %s%s", trigger, error, hint, extra={"trigger": trigger})
+                    said, said_at = str(error), time.monotonic()
                 self._stop.wait(RESTART_S)
             except Exception:  # a bug: the feed must never end silently; nothing unsettled was committed
                 log.exception("%s: its feed failed and starts again", trigger, extra={"trigger": trigger})

@@ -32,7 +32,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     deadline_s: Annotated[int, msgspec.Meta(ge=5, le=600)] = 120
     max_attempts: Annotated[int, msgspec.Meta(ge=1, le=100)] = 5
     max_age_s: Annotated[int, msgspec.Meta(ge=1, le=30 * 86400)] = 7 * 86400
-    park_s: Annotated[int, msgspec.Meta(ge=1, le=3600)] = 5
+    park_s: Annotated[float, msgspec.Meta(ge=0.1, le=3600)] = 5
     prefilter: bool = True
 
 

@@ -59,6 +59,7 @@ def judge(legs: Sequence[Leg], report: Report, limits: Limits, now: float) -> li
     if report.received != len(legs):
         raise UnfitReport(f"the report is of {report.received} records, not of {len(legs)}")
     done, failed = _by_place(report.done), _by_place(report.failed)
+    moving = bool(report.done) or any(failure.code != DEFERRED for failure in report.failed)
     reasons = _reasons(report)
     verdicts = []
     for leg in legs:
@@ -68,7 +69,7 @@ def judge(legs: Sequence[Leg], report: Report, limits: Limits, now: float) -> li
         if leg.message.only is not None and None not in told and (absent := set(leg.message.only) - told):
             raise UnfitReport(f"the report leaves out {', '.join(sorted(absent))} for {place}")
         if mine or failures:
-            verdicts.append(_verdict(leg, mine, failures, limits, now))
+            verdicts.append(_verdict(leg, mine, failures, limits, now, moving=moving))
         else:
             word = next(reasons, None)
             if word is None:
@@ -77,6 +78,20 @@ def judge(legs: Sequence[Leg], report: Report, limits: Limits, now: float) -> li
     if done or failed:
         raise UnfitReport("the report tells of records that were not delivered")
     return verdicts
+
+
+def standstill(report: Report | None, deadline: float, now: float) -> str:
+    """Why no delivery at all can come through, as far as a batch's report shows it: something that a person must put
+    right. ``deadline`` is the batch's, ``now`` when the report came, both by this machine's clock (unix seconds)."""
+    if report is None or not report.failed or report.done:
+        return ""
+    codes = {failure.code for failure in report.failed}
+    if "deadline" in codes and now < deadline:
+        ahead = f"{deadline - now:.0f} s or more ahead of the feed's"
+        return f"the clock of the machine that submits is {ahead}: nothing is submitted until that is put right"
+    if codes == {DEFERRED}:
+        return f"nothing of a batch was done in its time ({report.failed[0].message}): is deadline_s long enough?"
+    return ""
 
 
 def accepted(leg: Leg) -> Verdict:
@@ -104,7 +119,10 @@ def _each(leg: Leg, failure: Failure) -> Sequence[Failure]:
     return [msgspec.structs.replace(failure, function=name, id=event) for name in leg.message.only]
 
 
-def _verdict(leg: Leg, done: Sequence[Done], failures: Sequence[Failure], limits: Limits, now: float) -> Verdict:
+def _verdict(
+    leg: Leg, done: Sequence[Done], failures: Sequence[Failure], limits: Limits, now: float, *, moving: bool = True
+) -> Verdict:
+    """Judge a leg; ``moving`` says that something of its batch came through, so that what is deferred comes next."""
     message = leg.message
     exhausted = message.attempt >= limits.max_attempts
     too_old = _too_old(leg, limits, now)
@@ -130,7 +148,7 @@ def _verdict(leg: Leg, done: Sequence[Done], failures: Sequence[Failure], limits
             tries=leg.tries + (0 if counted else 1),
             counted=leg.counted or bool(items),
         )
-    urgent = all(failure.code == DEFERRED for failure in retry)
+    urgent = moving and all(failure.code == DEFERRED for failure in retry)
     counts: Counter[str] = Counter(f"items:{one.outcome}" for one in done)
     counts.update("items:dead-lettered" for one in dead if one.function is not None)
     if parked:

@@ -6,6 +6,7 @@ record. The first action still decides: the sieve only spares it what certainly 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 
 import msgspec
@@ -18,6 +19,8 @@ from eventflow.event import Event
 from eventflow.filtering import FORMATS, Topic, match
 from eventflow.registry import Registry, Snapshot
 from faasfeeds.kafka.records import ConsumerRecord
+
+log = logging.getLogger(__name__)
 
 
 class RegistryAway(FaasError):
@@ -65,8 +68,10 @@ class Sieve:
             else:
                 event = decode(record.value, instance)
         except ItemError as error:
-            place = Origin(topic=record.topic, partition=record.partition, offset=record.offset)
-            return Failure(origin=place, stage="filter", code=error.code, message=str(error)[:500], retryable=False)
+            return _failure(record, error)
+        except Exception as error:  # a bug: one record that nobody thought of must not stop all behind it for ever
+            log.exception("%s/%d/%d: could not be read", record.topic, record.partition, record.offset)
+            return _failure(record, ItemError(f"{type(error).__name__}: {error}", code="internal"))
         if isinstance(event, Filtered):
             return event.reason
         return self._matched(event)
@@ -86,3 +91,8 @@ class Sieve:
         if not found and self.prefilter:
             return "no_match"
         return Wanted(event.id, tuple(found))
+
+
+def _failure(record: ConsumerRecord, error: ItemError) -> Failure:
+    place = Origin(topic=record.topic, partition=record.partition, offset=record.offset)
+    return Failure(origin=place, stage="filter", code=error.code, message=str(error)[:500], retryable=False)

@@ -3,24 +3,28 @@ database."""
 
 from __future__ import annotations
 
+import logging
 import time
 from typing import Any
 
 import msgspec
 from kafka import TopicPartition
+from kafka.errors import KafkaTimeoutError
 
 from eventflow.errors import FaasError
 from faasfeeds.kafka.cluster import Cluster
 from faasfeeds.kafka.registration import Registration
 
+log = logging.getLogger(__name__)
+
 COMPACTED = {"cleanup.policy": "compact"}
 """Settings of the topic when it is made."""
 
-PATIENCE_S = 10.0
+PATIENCE_S = 5.0
 
 
 class RegistrationsAway(FaasError):
-    """The topic of registrations cannot be read or written now."""
+    """The topic of registrations cannot be read or written now, for another reason than `Unreachable` tells."""
 
 
 class TopicRegistrations:
@@ -63,7 +67,10 @@ class TopicRegistrations:
         self._cluster.ensure_topics({self._topic: COMPACTED})
         producer = self._cluster.producer()
         try:
-            producer.send(self._topic, key=trigger.encode(), value=value).get(timeout=PATIENCE_S)
+            with self._cluster.explained():
+                producer.send(self._topic, key=trigger.encode(), value=value).get(timeout=PATIENCE_S)
+        except FaasError:
+            raise
         except Exception as error:  # kafka-python's errors have no common root that would leave out bugs
             raise RegistrationsAway(f"{type(error).__name__}: {error}", where=f"topic {self._topic}") from None
         finally:
@@ -71,16 +78,17 @@ class TopicRegistrations:
 
     def _read_to_end(self) -> None:
         try:
-            reader = self._open()
-            partitions = list(reader.assignment())
-            ends = reader.end_offsets(partitions, timeout_ms=PATIENCE_S * 1000)
-            until = time.monotonic() + PATIENCE_S
-            while any(reader.position(partition) < end for partition, end in ends.items()):
-                for records in reader.poll(timeout_ms=100).values():
-                    for record in records:
-                        self._take(record)
-                if time.monotonic() > until:
-                    raise RegistrationsAway("its end was not reached in time", where=f"topic {self._topic}")
+            with self._cluster.explained():
+                reader = self._open()
+                partitions = list(reader.assignment())
+                ends = reader.end_offsets(partitions, timeout_ms=PATIENCE_S * 1000)
+                until = time.monotonic() + PATIENCE_S
+                while any(reader.position(partition) < end for partition, end in ends.items()):
+                    for records in reader.poll(timeout_ms=100).values():
+                        for record in records:
+                            self._take(record)
+                    if time.monotonic() > until:
+                        raise KafkaTimeoutError(f"the end of {self._topic} was not reached in time")
         except FaasError:
             raise
         except Exception as error:
@@ -106,5 +114,5 @@ class TopicRegistrations:
         if record.value is not None:
             try:
                 self._known[trigger] = msgspec.json.decode(record.value, type=Registration)
-            except msgspec.DecodeError:  # not ours, or of a version to come: as if it were not registered
-                return
+            except (ValueError, RecursionError) as error:  # not ours, or of times to come
+                log.warning("topic %s: what is said of %s is no registration: %s", self._topic, trigger, error)

@@ -7,7 +7,6 @@ import random
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
 
 import pytest
 
@@ -21,12 +20,6 @@ from tests.parts.platform import wait
 
 SEED = 20261121
 RECORDS = 10_000
-
-
-@pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    with feed.running(tmp_path_factory.mktemp("site"), providers=2) as found:
-        yield found
 
 
 def test_a_provider_that_is_told_to_end_hands_over_without_a_second_try(site: Site) -> None:

@@ -90,12 +90,18 @@ def service_environment(name: str | Path, *needed: str) -> Environment:
     """
     env = environment.load(name, partial=True)
     for key in needed:
-        value: object = env
-        for part in key.split("."):
-            value = getattr(value, part, None)
-        if isinstance(value, Secret) and value.reveal().startswith("${"):
+        secret = secret_of(env, key)
+        if secret is not None and secret.reveal().startswith("${"):
             hint = "export the variable, or give the service the file, that the environment names"
             raise MissingSecret(
-                f"{value.reveal()} cannot be resolved", where=f"environment {env.name}: {key}", hint=hint
+                f"{secret.reveal()} cannot be resolved", where=f"environment {env.name}: {key}", hint=hint
             )
     return env
+
+
+def secret_of(env: Environment, key: str) -> Secret | None:
+    """An environment's secret by its keys (``keys.feed``), None where it has none."""
+    value: object = env
+    for part in key.split("."):
+        value = getattr(value, part, None)
+    return value if isinstance(value, Secret) else None

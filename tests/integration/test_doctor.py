@@ -21,6 +21,9 @@ from kafka.admin import ACL, ACLOperation, ACLPermissionType, ACLResourcePattern
 from msgspec.structs import replace
 
 from faasctl import topics
+from faasctl.deploy import sources
+from faasctl.deploy.execute import execute
+from faasctl.deploy.options import planned
 from faasctl.doctor import CHECKS, examine, openwhisk_limits, pool
 from faasctl.doctor.finding import Finding
 from faasctl.environment import Environment, Secret
@@ -109,6 +112,41 @@ def test_a_credential_that_ended(platform: Platform) -> None:
 def test_a_key_that_is_none(platform: Platform) -> None:
     keys = replace(platform.env.keys, seal=Secret("short"))
     assert "openssl rand -base64 32" in only_problem(replace(platform.env, keys=keys), "credentials").remedy
+
+
+def test_two_keys_are_in_force(platform: Platform) -> None:
+    seal = platform.env.keys.seal.reveal()
+    keys = replace(platform.env.keys, seal=Secret(f"{seal} {seal}"))
+    told = found(replace(platform.env, keys=keys), "credentials")["keys.seal"]
+    assert (told.level, told.why) == ("warning", "the key before it is still in force")
+    assert "faasctl secret rotate keys.seal" in told.remedy
+
+
+def test_a_secret_that_was_changed_and_not_deployed(platform: Platform) -> None:
+    registry = replace(platform.env.registry, admin_key=Secret("another key of more than 32 characters"))
+    told = found(replace(platform.env, registry=registry), "deployed-secrets")
+    (about,) = told
+    assert about == "registry.admin_key in action faas/registry"
+    assert told[about].level == "warning"
+    assert told[about].remedy == "faasctl secret rotate registry.admin_key"
+
+
+def test_a_token_that_has_ended_where_it_is_deployed(platform: Platform) -> None:
+    """Given a token that the environment has a newer one of, when the deployed one ends, then a person is needed."""
+    ended, renewed = (with_credential(platform.env, bearer=Secret(jwt(exp=time.time() + s))) for s in (-60, 86400))
+    try:
+        deploy(ended)
+        wrong = only_problem(renewed, "deployed-secrets")
+    finally:
+        deploy(platform.env)
+    assert wrong.why.startswith("the deployed one ended at 20")
+    assert wrong.remedy == "faasctl secret rotate storages.main.credentials.default.bearer"
+
+
+def deploy(env: Environment) -> None:
+    """The platform as this environment wants it."""
+    desired, session = sources.platform(env), sources.session_of(env)
+    assert all(one.worked for one in execute(planned(desired, session), desired, session))
 
 
 def test_a_certificate_of_another_ca(platform: Platform) -> None:

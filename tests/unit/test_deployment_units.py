@@ -12,13 +12,14 @@ import yaml
 from click.testing import CliRunner
 
 from faasctl import bundle
-from faasctl.commands import feed
+from faasctl.commands import feed, secret
 from faasctl.exposition import Address
 from faasctl.sd_notify import Systemd
 from faasctl.secrets.services import FEED_CONDOR, FEED_KAFKA
 from faasctl.services import MissingSecret, service_environment
 
-UNITS = sorted((bundle.manifests() / "systemd").glob("*.service"))
+SYSTEMD = bundle.manifests() / "systemd"
+UNITS = sorted(SYSTEMD.glob("faasctl-feed-*.service"))
 NEEDS = {"kafka": FEED_KAFKA, "condor": FEED_CONDOR}
 FILES = {
     "kafka-password": "kafka.security.password",
@@ -53,7 +54,7 @@ def test_a_unit_runs_a_command_with_the_credentials_that_it_needs(file: Path) ->
 
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd-analyze is not on this machine")
-@pytest.mark.parametrize("file", UNITS, ids=lambda file: file.stem)
+@pytest.mark.parametrize("file", [*UNITS, SYSTEMD / "faasctl-secrets@.service"], ids=lambda file: file.stem)
 def test_systemd_finds_a_unit_well_formed_and_safe(file: Path, tmp_path: Path) -> None:
     copy = tmp_path / f"{file.stem}desy.service"
     copy.write_text(file.read_text().replace("/opt/faasctl/bin/faasctl", "/bin/true"))
@@ -65,6 +66,16 @@ def test_systemd_finds_a_unit_well_formed_and_safe(file: Path, tmp_path: Path) -
         text=True,
     )
     assert judged.returncode == 0, judged.stdout[-500:]
+
+
+def test_changed_secrets_reach_actions_and_services() -> None:
+    words = unit(SYSTEMD / "faasctl-secrets@.service")["ExecStart"][0].split()
+    assert CliRunner().invoke(secret.command, [*words[2:4], "--help"]).exit_code == 0
+    assert (SYSTEMD / "faasctl-secrets@.timer").is_file()
+    watched = (SYSTEMD / "faasctl-services@.path").read_text()
+    assert {name for name in FILES if f"PathChanged=/etc/faasctl/environments/{name}\n" in watched} == set(FILES)
+    started = unit(SYSTEMD / "faasctl-services@.service")["ExecStart"][0].split()
+    assert started[2:] == [f"{file.stem}%i.service" for file in reversed(UNITS)]
 
 
 def test_the_deployments_start_the_same_commands() -> None:

@@ -14,6 +14,7 @@ from faasctl.exposition import Address
 from faasctl.kafka import shadow
 from faasctl.monitor import Monitor
 from faasctl.options import env_options
+from faasctl.renewal import renewed
 from faasctl.secrets.services import FEED_CONDOR, FEED_KAFKA
 from faasctl.service_log import Format
 
@@ -45,7 +46,8 @@ def kafka(
 ) -> None:
     """Feed every registered trigger from Kafka, until SIGTERM; what is under way then is settled first.
 
-    Of the environment's secrets it needs kafka.security.password, keys.feed and openwhisk.functions.auth.
+    Of the environment's secrets it needs kafka.security.password, keys.feed and openwhisk.functions.auth; when one of
+    them has changed, it starts again by itself.
     """
     if earliest and not as_shadow:
         raise UsageError("--earliest goes with --shadow", hint="where a trigger starts is its own parameter: start")
@@ -57,9 +59,10 @@ def kafka(
             stop, earliest=earliest, every_s=TELL_S, tell=lambda tally: click.echo(msgspec.json.encode(tally))
         )
         return
-    monitor = Monitor("feed kafka", env, stop)
-    with monitor.told(metrics, "feeding triggers"), feeding.kafka_feed(env, monitor, stop) as provider:
-        provider.run(stop, beat=monitor.beat)
+    with renewed(environment_name, FEED_KAFKA, env, stop):
+        monitor = Monitor("feed kafka", env, stop)
+        with monitor.told(metrics, "feeding triggers"), feeding.kafka_feed(env, monitor, stop) as provider:
+            provider.run(stop, beat=monitor.beat)
 
 
 @command.command(epilog="\b\nExample:\n  faasctl feed condor --env production")
@@ -71,9 +74,11 @@ def condor(environment_name: str | Path, tick: float, metrics: Address | None, l
 
     Ends and holds go to the topic of outcomes, each once; what failed for good to the dead letters. A function whose
     jobs keep failing is paused (failure_budget in its policy). Of the environment's secrets it needs
-    kafka.security.password, pool.token and registry.admin_key. Run one of it.
+    kafka.security.password, pool.token and registry.admin_key; when one of them has changed, it starts again by itself.
+    Run one of it.
     """
     env, stop = services.begin(environment_name, *FEED_CONDOR, log_format=log_format)
-    monitor = Monitor("feed condor", env, stop)
-    with watcher.watcher(env, monitor, tick=tick) as service, monitor.told(metrics, "watching jobs"):
-        service.run(stop, beat=monitor.beat)
+    with renewed(environment_name, FEED_CONDOR, env, stop):
+        monitor = Monitor("feed condor", env, stop)
+        with watcher.watcher(env, monitor, tick=tick) as service, monitor.told(metrics, "watching jobs"):
+            service.run(stop, beat=monitor.beat)

@@ -45,6 +45,7 @@ class Intake:
         self.inboxes: dict[TopicPartition, deque[ConsumerRecord]] = {}
         self.joined = False
         self._suspended: dict[TopicPartition, Lane] = {}
+        self._asked: dict[TopicPartition, int] = {}
         self.committed: dict[TopicPartition, tuple[int, str]] = {}
         self._changes: SimpleQueue[tuple[bool, set[TopicPartition]]] = SimpleQueue()
         self._last_commit = 0.0
@@ -71,6 +72,10 @@ class Intake:
             if lane is not None and partition not in opened:  # what was fetched before is not where it goes on
                 inbox = self.inboxes[partition]
                 expected = inbox[-1].offset + 1 if inbox else lane.expected
+                if records[0].offset > expected and self._asked.get(partition) != expected:
+                    self._asked[partition] = expected  # a gap is only what does not come when it is asked for
+                    self._consumer.seek(partition, expected)
+                    continue
                 inbox.extend(records if records[0].offset >= expected else (r for r in records if r.offset >= expected))
 
     def unseen(self) -> list[str]:
@@ -130,13 +135,19 @@ class Intake:
 
     def _rebalanced(self) -> set[TopicPartition]:
         """Follow what the group decided; the partitions that were opened now. One that comes back before anybody else
-        committed to it goes on where it was; otherwise all that is known of it is void."""
+        committed to it goes on where it was; otherwise all that is known of it is void.
+
+        Between `on_partitions_revoked` and `on_partitions_assigned` the client still tells the old assignment, which
+        is nobody's: nothing is opened then.
+        """
         while not self._changes.empty():
             self.joined, partitions = self._changes.get()
             for partition in partitions:
                 if not self.joined and partition in self.lanes:
                     self._suspended[partition] = self.lanes.pop(partition)
                     self.inboxes.pop(partition)
+        if not self.joined:
+            return set()
         opened = set()
         for partition in self._consumer.assignment() - self.lanes.keys():
             try:

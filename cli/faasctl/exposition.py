@@ -64,6 +64,7 @@ def exposed(address: Address, registry: CollectorRegistry, *, dead: Report, unre
     finally:
         server.shutdown()
         thread.join()
+        server.answer_those_who_knocked()
         server.server_close()
         server.wait(ENDING_S)
 
@@ -126,6 +127,12 @@ class _Server(ThreadingTCPServer):
         error = sys.exception() if sys.version_info >= (3, 12) else sys.exc_info()[1]
         if not isinstance(error, OSError):  # a client that went away is nothing to tell of
             log.error("a request for metrics failed: %s: %s", type(error).__name__, error)
+
+    def answer_those_who_knocked(self) -> None:
+        """Answer whose connection was made before the end."""
+        self.timeout = 0
+        for _ in range(self.request_queue_size):
+            self.handle_request()
 
     def wait(self, seconds: float) -> None:
         """Wait until no request is being answered, for so long at most."""

@@ -30,6 +30,7 @@ from tests.parts import htcondor, kafka
 from tests.parts.faulty_storage import faulty_storage
 from tests.parts.jobs import job
 from tests.parts.kafka import Kafka
+from tests.parts.scraping import get, total
 
 JOBS = int(os.environ.get("FAAS_WATCHED_JOBS", "60"))
 """`FAAS_WATCHED_JOBS=1000` for the whole of it."""
@@ -75,9 +76,9 @@ class Site:
         self.start()
 
     def start(self) -> None:
-        module = ("faasctl", "feed", "condor", "--tick", "0.5", "--env-file", str(self._file))
-        self.watcher = Service("watcher", module, self._folder / "watcher.log")
-        self.watcher.ready()
+        options = ("--tick", "0.5", "--metrics", "0", "--env-file", str(self._file))
+        self.watcher = Service("watcher", ("faasctl", "feed", "condor", *options), self._folder / "watcher.log")
+        self.url: str = self.watcher.ready()["metrics"]
 
     def kill_watcher(self) -> None:
         os.kill(self.watcher.pid, signal.SIGKILL)
@@ -203,6 +204,11 @@ def test_each_end_is_told_once_though_the_watcher_and_the_schedd_are_killed(site
     assert used.wall_hours == pytest.approx(
         wall / 3600, abs=10 / 3600
     )  # the schedd that was restarted counts a second otherwise
+    until(lambda: get(f"{site.url}/health/ready")[0] == 200, 60)
+    assert total(site.url, "faas_watcher_last_look_timestamp_seconds", schedd=site.pool.schedd) > time.time() - 60
+    assert total(site.url, "faas_jobs") == 0
+    ended = [total(site.url, "faas_outcomes_total", outcome=word, function="ns.f") for word in ("completed", "failed")]
+    assert total(site.url, "faas_job_queue_seconds_count") == sum(ended)
     runs = [one.run for one in told]
     assert all(run is not None and run.started is not None and run.queued <= run.started for run in runs)
 

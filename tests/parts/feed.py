@@ -26,6 +26,7 @@ from faasctl.local.parts import TREE
 from faasctl.local.process import Service
 from faasctl.local.stack import TOPIC, Stack
 from faasfeeds.kafka.accounts import Account, account
+from faasfeeds.kafka.ledger import Books, books
 from tests.parts import kafka
 from tests.parts.platform import FUNCTIONS, TRIGGER, Platform, wait
 from tests.unit.test_dcache import SAMPLE
@@ -53,7 +54,7 @@ class Site:
     def __init__(self, platform: Platform, broker: kafka.Kafka, folder: Path) -> None:
         self.platform = platform
         self.kafka = broker
-        self._folder = folder
+        self.folder = folder
         self.providers: list[Service] = []
         self.mortals: list[Service] = []
         self.function = folder
@@ -65,7 +66,7 @@ class Site:
     def dying(self, step: str, trigger: str) -> Service:
         """Start a provider that feeds one trigger and dies at a step (`tests.parts.dying`)."""
         command = ("tests.parts.dying", step, trigger, "--env-file", str(self.platform.stack.environment_file))
-        service = Service(step, command, self._folder / f"{step}.log")
+        service = Service(step, command, self.folder / f"{step}.log")
         self.mortals.append(service)
         return service
 
@@ -77,7 +78,7 @@ class Site:
         """Start one more provider."""
         number = len(self.providers)
         command = ("faasctl", "feed", "kafka", "--env-file", str(self.platform.stack.environment_file))
-        service = Service(f"feed-{number}", command, self._folder / f"feed-{number}.log")
+        service = Service(f"feed-{number}", command, self.folder / f"feed-{number}.log")
         self.providers.append(service)
         service.ready()
         return service
@@ -90,9 +91,18 @@ class Site:
         """Wait until everything on a topic is final for a trigger."""
         wait(lambda: self.account(trigger, topic).lag == 0 or None, f"{trigger} to work {topic} off", timeout)
 
+    def books_of(self, topic: str, partition: int, trigger: str = TRIGGER) -> Books:
+        """The committed books of one partition."""
+        consumer = self.kafka.cluster.consumer(trigger)
+        try:
+            held = consumer.committed(TopicPartition(topic, partition), metadata=True)
+            return books({(topic, partition): (held.offset, held.metadata)}, self.platform.env.kafka.parked)
+        finally:
+            consumer.close()
+
     def said(self, text: str) -> None:
         """Wait until a provider has said something in its log."""
-        logs = [self._folder / f"feed-{number}.log" for number in range(len(self.providers))]
+        logs = [self.folder / f"feed-{number}.log" for number in range(len(self.providers))]
         wait(lambda: any(text in log.read_text() for log in logs) or None, f"a provider to say: {text}")
 
     def settled_group(self, members: int, trigger: str = TRIGGER) -> None:

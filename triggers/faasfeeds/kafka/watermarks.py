@@ -18,10 +18,10 @@ from faasfeeds.kafka.cluster import Cluster
 
 log = logging.getLogger(__name__)
 
-ASK_S = 5.0
+ASK_S = 2.0
 PATIENCE_MS = 5_000
 
-SILENT_S = 20.0
+SILENT_S = 10.0
 """Seconds without an answer after which Kafka counts as away."""
 
 

@@ -146,7 +146,8 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Done(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """An item that is settled; ``job`` and ``destination`` tell which job of which schedd it became."""
+    """An item that is settled; ``job`` and ``destination`` tell which job of which schedd it became, ``bytes_in`` and
+    ``bytes_out`` what a function that was done in place read and wrote."""
 
     origin: Origin
     key: str
@@ -155,6 +156,8 @@ class Done(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     outcome: Outcome
     destination: str | None = None
     job: str | None = None
+    bytes_in: int | None = None
+    bytes_out: int | None = None
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):

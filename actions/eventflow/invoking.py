@@ -86,7 +86,13 @@ def _settled(light: Light, record: Mapping[str, Any] | None) -> Done | ItemError
         version=light.version,
         outcome="invoked",
         destination="openwhisk",
+        bytes_in=_count(record.get("bytes_in")),
+        bytes_out=_count(record.get("bytes_out")),
     )
+
+
+def _count(value: object) -> int | None:
+    return value if isinstance(value, int) and value >= 0 else None
 
 
 def _chunks(lights: Sequence[Light]) -> Iterator[list[Light]]:

@@ -33,7 +33,8 @@ class Watched(msgspec.Struct, frozen=True, kw_only=True):
     ``since`` (unix s, by the caller's clock) is when it came into its state, and ``entered`` the same by the pool's own
     clock, so that it is the same number whoever asks and when. ``queued`` and ``started`` (unix s, the pool's clock)
     are when it came and when it last started. ``wall`` are the seconds it ran, all starts together. ``expired`` says
-    that it was removed because its tokens could no longer outlive its runtime.
+    that it was removed because its tokens could no longer outlive its runtime. ``bytes_in`` and ``bytes_out`` are what
+    its last start read from the storage and wrote there, None where the pool was not told.
     """
 
     schedd: str
@@ -54,6 +55,8 @@ class Watched(msgspec.Struct, frozen=True, kw_only=True):
     cpus: int = 1
     group: str | None = None
     expired: bool = False
+    bytes_in: int | None = None
+    bytes_out: int | None = None
 
     @property
     def word(self) -> Word | None:

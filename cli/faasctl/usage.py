@@ -16,7 +16,8 @@ BY: tuple[By, ...] = ("function", "namespace", "group")
 
 class Usage(msgspec.Struct, frozen=True, kw_only=True):
     """What one function (namespace, group) used: events that became jobs or invocations, jobs that ended, their wall
-    and core hours, and seconds in the queue and running (median and 95th percentile, None without any)."""
+    and core hours, bytes read from the storage and written there as far as that is known, and seconds in the queue and
+    running (median and 95th percentile, None without any)."""
 
     name: str
     events: int
@@ -26,6 +27,8 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True):
     removed: int
     wall_hours: float
     core_hours: float
+    bytes_in: int
+    bytes_out: int
     queued_median: float | None
     queued_p95: float | None
     ran_median: float | None
@@ -69,6 +72,8 @@ def _summed(name: str, several: Sequence[Outcome]) -> Usage:
         removed=words.count("removed") + words.count("expired"),
         wall_hours=sum(run.wall for run in runs) / 3600,
         core_hours=sum(run.wall * run.cpus for run in runs) / 3600,
+        bytes_in=sum(one.bytes_in or 0 for one in several),
+        bytes_out=sum(one.bytes_out or 0 for one in several),
         queued_median=percentile(queued, 50),
         queued_p95=percentile(queued, 95),
         ran_median=percentile(ran, 50),

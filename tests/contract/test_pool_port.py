@@ -227,6 +227,7 @@ def test_an_end_is_told_with_its_exit_code_and_its_times(
     assert row.started is not None
     assert row.queued <= row.started <= row.entered + 1
     assert abs(row.since - time.time()) < 60
+    assert (row.bytes_in, row.bytes_out) == (None, None)  # it was not the runner
     assert pool.recall([row.id, "999999.0"])[0].key == keys[0]
 
 
@@ -240,6 +241,9 @@ def test_only_what_ended_lately_is_watched_and_all_that_has_not(
     time.sleep(2.5)  # the schedd's clock counts whole seconds
     states = {row.key: row.word for row in pool.watch(1) if row.key in keys}
     assert states == {keys[1]: None}
+    (ended,) = pool.recall([results[0].id or ""])
+    size = len(storage.files["/data/raw/f"])
+    assert (ended.bytes_in, ended.bytes_out) == (size, size)
     pool.remove([results[1].id or ""], "cancelled by a test")
     until(lambda: state_of(pool, keys[1]) == "removed")
     (row,) = (row for row in pool.watch(60) if row.key == keys[1])

@@ -76,8 +76,13 @@ def activations(openwhisk: OpenWhisk, name: str) -> list[dict[str, Any]]:
 
 def outcomes(platform: Platform, function: str) -> list[str]:
     """The outcomes of a function's events, as the feed told them."""
+    return [one["outcome"] for one in told(platform, function)]
+
+
+def told(platform: Platform, function: str) -> list[dict[str, Any]]:
+    """The same, whole."""
     found = (json.loads(one["value"]) for one in platform.read_topic("faas.outcomes"))
-    return [one["outcome"] for one in found if one["function"] == function]
+    return [one for one in found if one["function"] == function]
 
 
 def dead_letters(platform: Platform, function: str) -> list[dict[str, str]]:
@@ -103,7 +108,8 @@ def test_a_file_is_processed_in_place(platform: Platform, functions: OpenWhisk, 
     beside = platform.storage.get(platform.url("/demo/out/words/a.txt.d/_faas/result.json")).json()
     assert (beside["exit"], beside["result"]) == (0, {"words": 3})
     assert len(platform.jobs()) == jobs
-    assert outcomes(platform, f"demo.{name}") == ["invoked"]
+    (outcome,) = told(platform, f"demo.{name}")
+    assert (outcome["outcome"], outcome["bytes_in"], outcome["bytes_out"]) == ("invoked", len("three small words"), 1)
 
     # and: it ran on the account of the functions, not on the platform's
     (ran,) = activations(functions, name)

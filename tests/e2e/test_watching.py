@@ -100,6 +100,9 @@ def test_a_function_that_keeps_failing_is_paused_and_goes_on_once_it_is_mended(
     ended = [row for row in platform.jobs("demo.broken") if row["state"] == "completed"]
     assert (used["jobs"], used["failed"]) == (len(ended), sum(row["exit"] != 0 for row in ended))
     assert used["wall_hours"] > 0
+    moved = [event for row in ended for event in platform.pool.show(row["id"])["result"]["events"]]
+    assert used["bytes_in"] == sum(event["bytes_in"] for event in moved) >= len(moved) * len(b"text")
+    assert used["bytes_out"] == sum(event["bytes_out"] for event in moved)
 
 
 def _redrive_one(platform: Platform) -> str:

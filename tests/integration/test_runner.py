@@ -8,9 +8,11 @@ import io
 import json
 import os
 import random
+import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import zipfile
 import zlib
@@ -569,3 +571,33 @@ def test_it_runs_on_old_worker_nodes(sandbox: Sandbox, storage: FaultyStorage, p
     ran = sandbox.run(sandbox.event(), command=[str(python)])
     assert ran.code == 0, ran.said
     assert output(storage, "copy") == CONTENT
+
+
+@pytest.mark.parametrize(("answer", "told"), [("0", True), ("-1", False)])
+def test_the_pool_learns_how_much_was_read_and_written(
+    sandbox: Sandbox, tmp_path: Path, answer: str, told: bool
+) -> None:
+    """Given HTCondor's Chirp, which takes a cookie and attributes, then both sums are put into the job's ad; where it
+    refuses, the job is done all the same."""
+    lines: list[str] = []
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def chirp() -> None:
+            connection, _ = server.accept()
+            with connection, connection.makefile("rw") as stream:
+                for line in stream:
+                    lines.append(line.strip())
+                    stream.write(f"{answer}\n")
+                    stream.flush()
+
+        thread = threading.Thread(target=chirp)
+        thread.start()
+        config = tmp_path / "chirp.config"
+        config.write_text(f"127.0.0.1 {server.getsockname()[1]} the-cookie\n")
+        ran = sandbox.run(sandbox.event(), _CONDOR_CHIRP_CONFIG=str(config))
+        thread.join(30)
+    size = len(CONTENT)
+    words = ["cookie the-cookie", f"set_job_attr_delayed ChirpFaasBytesIn {size}"]
+    assert lines == ([*words, f"set_job_attr_delayed ChirpFaasBytesOut {size}"] if told else words[:1])
+    assert ran.code == 0
+    assert ("the pool does not learn" in ran.said) is not told

@@ -24,11 +24,14 @@ def run(wall: float, waited: float = 1.0, **more: Any) -> Run:
 
 def test_what_was_used_is_summed_up_once() -> None:
     told = [outcome("submitted", f"{n}/ns.f") for n in range(4)]
-    told += [outcome("completed", f"{n}/ns.f", run(3600, cpus=2, group="g")) for n in range(3)]
+    told += [
+        outcome("completed", f"{n}/ns.f", run(3600, cpus=2, group="g"), bytes_in=10, bytes_out=n) for n in range(3)
+    ]
     told += [outcome("failed", "3/ns.f", run(1800, waited=9.0)), *told[-1:], outcome("parked"), outcome("held")]
     (one,) = usage(told, "function")
     assert (one.name, one.events, one.jobs, one.completed, one.failed) == ("ns.f", 4, 4, 3, 1)
     assert (one.wall_hours, one.core_hours, one.success) == (3.5, 6.5, 0.75)
+    assert (one.bytes_in, one.bytes_out) == (30, 3)
     assert (one.queued_median, one.queued_p95, one.ran_median) == (1.0, 9.0, 3600)
     assert [(one.name, one.events) for one in usage(told, "group")] == [("g", 3), ("none", 1)]
     assert [one.name for one in usage(told, "namespace")] == ["ns"]

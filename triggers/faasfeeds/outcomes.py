@@ -58,7 +58,8 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     ``origin`` that record's place. ``activation`` is the sequence's in OpenWhisk; ``destination`` and ``job`` tell
     which job of which schedd the item became. ``code``, ``stage`` and ``why`` say what was the matter with it, and
     ``attempts`` how often it was tried;
-    ``run`` is there when its job is told of.
+    ``run`` is there when its job is told of. ``bytes_in`` and ``bytes_out`` are what the function read from the storage
+    and wrote there, once it ran and where that is known.
     """
 
     key: str
@@ -79,6 +80,8 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     why: str | None = None
     attempts: int = 1
     run: Run | None = None
+    bytes_in: int | None = None
+    bytes_out: int | None = None
 
     @property
     def is_final(self) -> bool:
@@ -121,6 +124,8 @@ def of_done(done: Done, message: Message, *, trigger: str, rule: str | None, act
         destination=done.destination,
         job=done.job,
         attempts=message.attempt,
+        bytes_in=done.bytes_in,
+        bytes_out=done.bytes_out,
     )
 
 
@@ -174,6 +179,8 @@ def of_job(row: Watched, word: Word, submitted: Outcome | None, *, now: float) -
         stage="job",
         code=f"exit_{row.exit}" if word == "failed" else None if word == "completed" else word,
         why=row.why,
+        bytes_in=row.bytes_in,
+        bytes_out=row.bytes_out,
         run=Run(
             entered=row.entered,
             queued=row.queued,

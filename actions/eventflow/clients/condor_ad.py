@@ -42,6 +42,7 @@ WATCHED = (
     *PROJECTION,
     *("FaasVersion", "FaasOrigin", "HoldReason", "RemoveReason", "LastJobStatus", "NumJobStarts"),
     *("ExitCode", "ExitBySignal", "ExitSignal", "QDate", "JobCurrentStartDate", "RemoteWallClockTime", "RequestCpus"),
+    *("ChirpFaasBytesIn", "ChirpFaasBytesOut"),
     "AcctGroup",
 )
 
@@ -229,6 +230,8 @@ def watched(ad: Mapping[str, Any], schedd: str, now: float) -> Watched | None:
         wall=_number(ad, "RemoteWallClockTime"),
         cpus=int(_number(ad, "RequestCpus")) or 1,
         group=_text(ad, "AcctGroup"),
+        bytes_in=_bytes(ad, "ChirpFaasBytesIn"),
+        bytes_out=_bytes(ad, "ChirpFaasBytesOut"),
         expired="PeriodicRemove" in (removal or "") and waited,  # FaasOverdue is only ever true of a running job
     )
 
@@ -246,6 +249,12 @@ def _text(ad: Mapping[str, Any], name: str) -> str | None:
 def _number(ad: Mapping[str, Any], name: str) -> float:
     value = ad.get(name)
     return float(value) if isinstance(value, int | float) else 0.0
+
+
+def _bytes(ad: Mapping[str, Any], name: str) -> int | None:
+    """What the runner told: a function could tell its pool another number, and harms only its own sums."""
+    value = ad.get(name)
+    return value if isinstance(value, int) and value >= 0 else None
 
 
 def _plain(what: str, value: str) -> str:

@@ -49,7 +49,7 @@ def _run(number: int, event: dict[str, Any]) -> dict[str, Any]:
         text = work.logs[name].decode("utf-8", "replace")[-OUTPUT_BYTES:] if work else ""
         if text:
             print(text, end="" if text.endswith("\n") else "\n")
-    kept = ("key", "subject", "exit", "reason", "result", "outputs")
+    kept = ("key", "subject", "exit", "reason", "result", "outputs", "bytes_in", "bytes_out")
     record = {name: record[name] for name in kept if name in record}
     if len(json.dumps(record)) > RESULT_BYTES:
         record.update(result=None, outputs=[])

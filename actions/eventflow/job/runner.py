@@ -59,6 +59,7 @@ BUSY = 3600.0  # seconds of waiting that a storage may ask for (429) in all
 SOCKET_TIMEOUT = 200.0  # dCache answers a mover that cannot start only after 180 s
 EXPECT_WAIT = 60.0
 CORRUPT_TRIES = 3
+POOL_ATTRIBUTES = ("ChirpFaasBytesIn", "ChirpFaasBytesOut")
 OUTPUTS = 5000  # each is a request or three to the storage, and a line in result.json
 RESERVED = "_faas"
 URL_CHARACTERS = "%:/?#[]@!$&'()*+,;=-._~"
@@ -931,6 +932,26 @@ def report(records: List[Dict[str, Any]]) -> int:
     return code
 
 
+def tell_pool(records: List[Dict[str, Any]]) -> None:
+    """Put the bytes that were read and written into the job's ad, for whoever sums up: by HTCondor's Chirp, which takes
+    attributes of these names from any job and passes them on at its end. A pool without it knows no bytes."""
+    config = os.environ.get("_CONDOR_CHIRP_CONFIG")
+    if config is None:
+        return
+    sums = [sum(record.get(name) or 0 for record in records) for name in ("bytes_in", "bytes_out")]
+    try:
+        with open(config) as file:
+            host, port, cookie = file.read().split()[:3]
+        with socket.create_connection((host, int(port)), 5) as connection, connection.makefile("rb") as answers:
+            lines = ["set_job_attr_delayed %s %d" % pair for pair in zip(POOL_ATTRIBUTES, sums)]
+            for line in ["cookie " + cookie] + lines:
+                connection.sendall(line.encode("ascii") + b"\n")
+                if int(answers.readline(100)) < 0:
+                    raise ValueError
+    except (OSError, ValueError) as error:
+        print("runner: the pool does not learn how much was read and written: %s" % type(error).__name__)
+
+
 def main() -> int:
     if sys.getfilesystemencoding() == "ascii" and os.environ.get("LC_ALL") != "C.UTF-8":  # Python 3.6 without a locale
         os.execve(sys.executable, [sys.executable] + sys.argv, dict(os.environ, LC_ALL="C.UTF-8"))
@@ -949,6 +970,7 @@ def main() -> int:
         records.append(record)
         code = report(records)
         print("runner: %s: exit %d, %s" % (record["key"], record["exit"], record["reason"] or "done"))
+    tell_pool(records)
     return code
 
 

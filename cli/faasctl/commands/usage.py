@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 import msgspec
+from rich.filesize import decimal
 
 from faasctl import history
 from faasctl.environment import Environment
@@ -35,9 +36,11 @@ Examples:
 )
 @env_option
 def command(by: By, since: float, output: str, env: Environment) -> None:
-    """Sum up events, jobs, success, wall and core hours, queue and run times, from the topic of outcomes.
+    """Sum up events, jobs, success, wall and core hours, bytes in and out, queue and run times, from the topic of
+    outcomes.
 
-    Hours are those of the pool's own record of each job: wall time of all its starts, times its cores.
+    Hours are those of the pool's own record of each job: wall time of all its starts, times its cores. Bytes are those
+    that its last start read from the storage and wrote there, as its runner told the pool.
     """
     found = usage(history.read(env, since), by)
     rows = [_row(one) for one in found]
@@ -60,15 +63,15 @@ def _row(one: Usage) -> dict[str, Any]:
 def _table(by: str, found: list[Usage]) -> None:
     width = max(len(by), *(len(one.name) for one in found))
     click.echo(
-        f"{by:<{width}}  {'events':>8} {'jobs':>8} {'success':>8} {'wall h':>9} {'core h':>9}"
+        f"{by:<{width}}  {'events':>8} {'jobs':>8} {'success':>8} {'wall h':>9} {'core h':>9} {'in':>9} {'out':>9}"
         f" {'queued s (p95)':>17} {'ran s (p95)':>17}"
     )
     for one in found:
         success = "-" if one.success is None else f"{one.success:.1%}"
         click.echo(
             f"{one.name:<{width}}  {one.events:>8} {one.jobs:>8} {success:>8} {one.wall_hours:>9.2f}"
-            f" {one.core_hours:>9.2f} {_times(one.queued_median, one.queued_p95):>17}"
-            f" {_times(one.ran_median, one.ran_p95):>17}"
+            f" {one.core_hours:>9.2f} {decimal(one.bytes_in):>9} {decimal(one.bytes_out):>9}"
+            f" {_times(one.queued_median, one.queued_p95):>17} {_times(one.ran_median, one.ran_p95):>17}"
         )
 
 

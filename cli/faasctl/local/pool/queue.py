@@ -53,6 +53,19 @@ class Description(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     attributes: dict[str, str | int | float | bool]
 
 
+class _Moved(msgspec.Struct, frozen=True):
+    """What one event's record says of bytes."""
+
+    bytes_in: int = 0
+    bytes_out: int = 0
+
+
+class _Result(msgspec.Struct, frozen=True):
+    """What the runner's result.json says of bytes."""
+
+    events: list[_Moved] = []
+
+
 class Entry(msgspec.Struct, frozen=True, kw_only=True):
     """One job of the queue with what has become of it; ``exit`` is the runner's last exit code."""
 
@@ -164,6 +177,7 @@ class Queue:
         starts = [row["time"] for row in log if row["state"] == "running"]
         ends = [after["time"] for row, after in pairwise(log) if row["state"] == "running"]
         reason = log[-1]["reason"]
+        moved = _moved(entry.result)
         return Watched(
             schedd=self.name,
             id=entry.id,
@@ -183,6 +197,8 @@ class Queue:
             cpus=entry.job.resources.cpus,
             group=entry.job.accounting_group,
             expired=entry.state == "removed" and reason == EXPIRED,
+            bytes_in=moved.get("bytes_in"),
+            bytes_out=moved.get("bytes_out"),
         )
 
     def input_of(self, entry: Entry) -> Path:
@@ -238,3 +254,12 @@ class Queue:
                 query + condition + " ORDER BY number", tuple(values)
             )
         ]
+
+
+def _moved(result: str | None) -> dict[str, int]:
+    """The bytes that a job's events read and wrote, by its result; nothing where that is not the runner's."""
+    try:
+        events = msgspec.json.decode(result or "{}", type=_Result).events
+    except msgspec.DecodeError:
+        return {}
+    return {name: sum(getattr(one, name) for one in events) for name in ("bytes_in", "bytes_out")} if events else {}

@@ -26,6 +26,14 @@ CAPS = (
 )
 """What is capped: its name in the configuration, the job's attribute, and how a refusal calls it."""
 
+REQUIREMENTS = {
+    "60-faas-schedd.conf": frozenset({"FaasShape", "FaasCpus", "FaasMemory", "FaasGpus"}),
+    TEMPLATE.removesuffix(".j2"): frozenset(
+        {"FaasPolicy", "FaasOpen", "FaasPolicyGroup", *(f"FaasPolicy{name}" for name, _, _ in CAPS)}
+    ),
+}
+"""What a schedd with these files requires of every job, by the names that HTCondor keeps it under."""
+
 
 def of_environment(env: Environment) -> str:
     """The configuration for an environment."""

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import contextlib
+import json
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from eventflow import policy
 from eventflow.clients import condor
-from eventflow.clients.condor import HTCondorPool
+from eventflow.clients.condor import HTCondorPool, Setup
 from eventflow.exactly_once import Job, PoolRefused
 from eventflow.function import Resources
 from faasctl import bundle
+from faasctl.doctor.pool import judged
 from faasctl.htcondor_policy import configuration
 from tests.integration.test_condor import job, until
 from tests.parts import htcondor
@@ -34,6 +41,13 @@ POLICIES: list[dict[str, Any]] = [
 ]
 
 
+VARIABLES = (
+    *("FAAS_PLATFORM_AUTH", "FAAS_FUNCTIONS_AUTH", "FAAS_STORAGE_PASSWORD", "FAAS_ADMIN_KEY"),
+    *("FAAS_SEAL_KEY", "FAAS_SUBMIT_KEY", "FAAS_FEED_KEY"),
+)
+"""What the example environment takes from the process."""
+
+
 @pytest.fixture(scope="module")
 def part() -> Iterator[Pool]:
     site = (bundle.manifests() / "htcondor/60-faas-schedd.conf").read_text()
@@ -44,6 +58,51 @@ def part() -> Iterator[Pool]:
 @pytest.fixture(scope="module")
 def pool(part: Pool) -> HTCondorPool:
     return condor.schedds(part.collector, part.token(), [part.schedd])[part.schedd]
+
+
+def doctor(part: Pool, token: str, folder: Path) -> dict[str, dict[str, str]]:
+    """What `faasctl doctor pool` says, by what it is about; for each token in a process of its own, which has one
+    identity at a pool."""
+    file = folder / "environment.yaml"
+    environment = yaml.safe_load((bundle.manifests() / "environments" / "local.yaml").read_text())
+    site = {"kind": "htcondor", "collector": part.collector, "schedds": [part.schedd], "token": token}
+    file.write_text(yaml.safe_dump(environment | {"pool": site, "policies": POLICIES}))
+    file.chmod(0o600)
+    variables = {name: f"{name}:{name}-{'x' * 32}" for name in VARIABLES}
+    words = ["-m", "faasctl", "doctor", "pool", "-o", "json", "--env-file", str(file)]
+    done = subprocess.run([sys.executable, *words], capture_output=True, text=True, env=os.environ | variables)
+    found = {row["about"].removeprefix(f"schedd {part.schedd}"): row for row in json.loads(done.stdout)}
+    assert done.returncode == any(row["level"] == "problem" for row in found.values()), done.stderr
+    return found
+
+
+def test_doctor_finds_the_second_wall(part: Pool, tmp_path: Path) -> None:
+    levels = {about: row["level"] for about, row in doctor(part, part.token(), tmp_path).items()}
+    parts = ("", ": version", ": 60-faas-schedd.conf", ": 61-faas-policies.conf", "pool.token")
+    assert levels == dict.fromkeys(parts, "ok")
+
+
+def test_doctor_tells_of_a_token_that_the_pool_did_not_sign(part: Pool, tmp_path: Path) -> None:
+    head, claims, _ = part.token().split(".")
+    wrong = doctor(part, f"{head}.{claims}.{'A' * 43}", tmp_path)[""]
+    assert wrong["level"] == "problem"
+    assert wrong["why"].endswith("lets nobody submit with this token: it has ended, or is another pool's")
+    assert wrong["remedy"].startswith("condor_token_create")
+
+
+def test_doctor_tells_what_an_old_schedd_without_the_configuration_lacks() -> None:
+    about = {
+        one.about: one
+        for one in judged("schedd one", Setup(user="faas@site", version=(10, 0, 9), requirements=frozenset()))
+    }
+    old = about["schedd one: version"]
+    assert (old.level, old.why) == ("warning", "is 10.0.9, older than 23.9, the oldest that was tried")
+    for file, name in (("60-faas-schedd.conf", "FaasShape"), ("61-faas-policies.conf", "FaasPolicyRuntime")):
+        lacking = about[f"schedd one: {file}"]
+        assert lacking.level == "warning"
+        assert name in lacking.why
+        assert file in lacking.remedy
+        assert lacking.remedy.endswith("condor_reconfig")
 
 
 def of_belle(**changes: Any) -> Job:

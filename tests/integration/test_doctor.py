@@ -9,6 +9,7 @@ import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -156,18 +157,26 @@ def test_a_certificate_of_another_ca(platform: Platform) -> None:
     assert "ca of storage main" in wrong.remedy
 
 
-def test_a_certificate_that_ends_soon(platform: Platform, tmp_path: Path) -> None:
-    from datetime import UTC, datetime, timedelta
-
+@pytest.mark.parametrize(("days", "level", "why"), [(3, "warning", "ends at"), (-1, "problem", "has expired")])
+def test_a_certificate_that_ends(platform: Platform, tmp_path: Path, days: int, level: str, why: str) -> None:
     ca = trustme.CA()
     ca.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    ca.issue_cert("localhost", not_after=datetime.now(UTC) + timedelta(days=3)).configure_cert(context)
+    ca.issue_cert("localhost", not_after=datetime.now(UTC) + timedelta(days=days)).configure_cert(context)
     with http_server(context=context) as port:
         site = replace(platform.env.openwhisk, apihost=f"https://localhost:{port}", ca=str(tmp_path / "ca.pem"))
         (about,) = (one for one in found(replace(platform.env, openwhisk=site), "certificates").values() if one.remedy)
-    assert about.level == "warning"
-    assert "ends at" in about.why
+    assert about.level == level
+    assert why in about.why
+    assert about.remedy.startswith("renew")
+
+
+def test_a_port_that_speaks_no_tls(platform: Platform) -> None:
+    with http_server() as port:
+        site = replace(platform.env.openwhisk, apihost=f"https://localhost:{port}")
+        wrong = only_problem(replace(platform.env, openwhisk=site), "certificates")
+    assert wrong.why.startswith("no TLS connection")
+    assert wrong.remedy == "is the server up, is the port right?"
 
 
 def test_a_clock_that_is_two_minutes_off(platform: Platform) -> None:

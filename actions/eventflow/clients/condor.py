@@ -15,6 +15,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from eventflow.clients import condor_ad
 from eventflow.clients.condor_login import IdToken, Login
 from eventflow.errors import FaasError
@@ -23,6 +25,9 @@ from eventflow.watching import Watched
 
 RELEASED_AFTER = (0.05, 1.0, 0.2, 0.5, 1.0, 2.0, 5.0)
 """Pauses (s) before each look whether the schedd has released spooled jobs; few, since each look scans its queue."""
+
+ANONYMOUS = "unauthenticated@unmapped"
+"""Whom HTCondor takes somebody for whom it does not know."""
 
 _SCHEDD_SAYS = re.compile(r"(?:SCHEDD|Submit):-?\d+:(.*)", re.DOTALL)
 
@@ -57,6 +62,15 @@ class Cluster:
         self.made = time.monotonic()
 
 
+class Setup(msgspec.Struct, frozen=True):
+    """How a schedd is set up: whom it takes the platform for (`ANONYMOUS`: it refuses the token, though whoever asks
+    may read), its version (empty where it tells none), and what it requires of jobs (`SUBMIT_REQUIREMENT_NAMES`)."""
+
+    user: str
+    version: tuple[int, ...]
+    requirements: frozenset[str]
+
+
 class HTCondorPool:
     """A `eventflow.exactly_once.Pool` on one schedd."""
 
@@ -69,6 +83,7 @@ class HTCondorPool:
         self._folder = folder
         self._login = login
         self._schedd: Any = None
+        self._ad: Any = None
         self._unspooled: dict[str, Cluster] = {}
 
     def lookup(self, keys: Sequence[str], idle_of: Sequence[str] = ()) -> list[QueuedJob]:
@@ -123,6 +138,22 @@ class HTCondorPool:
         with self._errors():
             found = self._connected().query(condor_ad.ids_constraint([id]), list(attributes))
         return {name: found[0][name] for name in attributes if name in found[0]} if found else None
+
+    def setup(self) -> Setup:
+        """How the schedd is set up; raises `PoolUnavailable`."""
+        with self._errors():
+            self._connected()
+            try:
+                names = str(self._htcondor2.RemoteParam(self._ad)["SUBMIT_REQUIREMENT_NAMES"])
+            except KeyError:
+                names = ""
+        try:
+            user = str(self._htcondor2.ping(self._ad, "WRITE")["MyRemoteUserName"])
+        except self._htcondor2.HTCondorException:
+            user = ANONYMOUS
+        found = re.search(r"CondorVersion: (\d+)\.(\d+)\.(\d+)", str(self._ad.get("CondorVersion", "")))
+        version = tuple(map(int, found.groups())) if found else ()
+        return Setup(user=user, version=version, requirements=frozenset(names.replace(",", " ").split()))
 
     def watch(self, ended_within: float | None) -> list[Watched]:
         return self._watched(condor_ad.watch_constraint(ended_within), history=False)
@@ -206,6 +237,7 @@ class HTCondorPool:
                     f"the collector knows no schedd {name}", where=self._where, hint=f"it knows {known}"
                 )
             self._name = name
+            self._ad = ads[name]
             self._schedd = self._htcondor2.Schedd(ads[name])
         return self._schedd
 

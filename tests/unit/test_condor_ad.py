@@ -119,3 +119,21 @@ def test_ids_are_asked_for_by_cluster() -> None:
         "(ClusterId == 7 && member(ProcId, {0, 2})) || (ClusterId == 8 && member(ProcId, {0}))"
     )
     assert condor_ad.lookup_constraint([], []) == "false"
+
+
+@pytest.mark.parametrize(
+    ("ad", "wall", "bytes_in"),
+    [
+        ({}, 7.0, None),
+        ({"ShadowBday": 990, "ChirpFaasBytesIn": 5}, 17.0, 5),  # the schedd has not seen the shadow's end yet
+        ({"ShadowBday": 990, "JobStatus": 2, "ChirpFaasBytesIn": -5}, 7.0, None),
+        ({"ShadowBday": 1010, "ChirpFaasBytesIn": "much"}, 7.0, None),
+    ],
+)
+def test_what_a_job_used(ad: dict[str, object], wall: float, bytes_in: int | None) -> None:
+    plain = {"ClusterId": 1, "ProcId": 0, "JobStatus": 4, "StageInFinish": 1, "EnteredCurrentStatus": 1000}
+    row = condor_ad.watched(
+        {**plain, "FaasKeys": "k", "FaasFunction": "ns.f", "RemoteWallClockTime": 7, **ad}, "s", 1e9
+    )
+    assert row is not None
+    assert (row.wall, row.bytes_in) == (wall, bytes_in)

@@ -41,9 +41,8 @@ PROJECTION = (
 WATCHED = (
     *PROJECTION,
     *("FaasVersion", "FaasOrigin", "HoldReason", "RemoveReason", "LastJobStatus", "NumJobStarts"),
-    *("ExitCode", "ExitBySignal", "ExitSignal", "QDate", "JobCurrentStartDate", "RemoteWallClockTime", "RequestCpus"),
-    *("ChirpFaasBytesIn", "ChirpFaasBytesOut"),
-    "AcctGroup",
+    *("ExitCode", "ExitBySignal", "ExitSignal", "QDate", "JobCurrentStartDate", "RemoteWallClockTime", "ShadowBday"),
+    *("RequestCpus", "AcctGroup", "ChirpFaasBytesIn", "ChirpFaasBytesOut"),
 )
 
 _STATES: dict[int, State] = {
@@ -227,7 +226,7 @@ def watched(ad: Mapping[str, Any], schedd: str, now: float) -> Watched | None:
         starts=int(_number(ad, "NumJobStarts")),
         queued=_number(ad, "QDate"),
         started=_number(ad, "JobCurrentStartDate") or None,
-        wall=_number(ad, "RemoteWallClockTime"),
+        wall=_number(ad, "RemoteWallClockTime") + _uncounted(ad, entered),
         cpus=int(_number(ad, "RequestCpus")) or 1,
         group=_text(ad, "AcctGroup"),
         bytes_in=_bytes(ad, "ChirpFaasBytesIn"),
@@ -249,6 +248,13 @@ def _text(ad: Mapping[str, Any], name: str) -> str | None:
 def _number(ad: Mapping[str, Any], name: str) -> float:
     value = ad.get(name)
     return float(value) if isinstance(value, int | float) else 0.0
+
+
+def _uncounted(ad: Mapping[str, Any], entered: int) -> float:
+    """Seconds of the last start that the schedd has not added up yet: it does so when it has seen the shadow's end,
+    which comes after the job's, and takes the birthday away then (`update_remote_wall_clock` in schedd.cpp)."""
+    born = _number(ad, "ShadowBday")
+    return max(0.0, entered - born) if born and int(ad["JobStatus"]) in (3, 4, 5) else 0.0
 
 
 def _bytes(ad: Mapping[str, Any], name: str) -> int | None:

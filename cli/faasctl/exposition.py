@@ -52,7 +52,9 @@ def exposed(address: Address, registry: CollectorRegistry, *, dead: Report, unre
 
     Raises `CannotListen`. At the end what is being answered is answered, and then connections are refused.
     """
-    handler = type("_Bound", (_Handler,), {"registry": registry, "reports": {"live": dead, "ready": unready}})
+    handler = type(
+        "_Bound", (_Handler,), {"registry": registry, "reports": {"/health/live": dead, "/health/ready": unready}}
+    )
     try:
         server = _Server(address, handler)
     except OSError as error:
@@ -82,7 +84,7 @@ class _Handler(MetricsHandler):
         path = self.path.partition("?")[0]
         if path == "/metrics":
             super().do_GET()
-        elif (report := self.reports.get(path.removeprefix("/health/"))) is not None:
+        elif (report := self.reports.get(path)) is not None:
             troubles = report()
             self._text(503 if troubles else 200, "\n".join(troubles) or "ok")
         else:
@@ -124,7 +126,7 @@ class _Server(ThreadingTCPServer):
             self._slots.release()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        error = sys.exception() if sys.version_info >= (3, 12) else sys.exc_info()[1]
+        error = sys.exc_info()[1]
         if not isinstance(error, OSError):  # a client that went away is nothing to tell of
             log.error("a request for metrics failed: %s: %s", type(error).__name__, error)
 

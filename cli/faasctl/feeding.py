@@ -11,6 +11,7 @@ from kafka import TopicPartition
 
 from eventflow.clients.openwhisk import OpenWhisk
 from eventflow.seal import SealError, keys_from_text, unseal
+from faasctl import services
 from faasctl.environment import Environment
 from faasctl.kafka import cluster, registrations, sieve, topics
 from faasctl.monitor import Monitor
@@ -25,7 +26,7 @@ from faasfeeds.kafka.registration import FeedError, Registration
 from faasfeeds.kafka.state import lacking
 from faasfeeds.kafka.watermarks import Watermarks
 from faasfeeds.meters import OutcomeMeters
-from faasfeeds.metrics import FeedMetrics, KafkaMetrics
+from faasfeeds.metrics import FeedMetrics
 
 OPENWHISK_TIMEOUT_S = 20.0
 
@@ -39,13 +40,8 @@ def kafka_feed(env: Environment, monitor: Monitor, stop: threading.Event) -> Ite
     brokers = cluster(env)
     own = topics(env)
     made = {own.outcomes: outcomes.SETTINGS, own.dead_letters: letters.SETTINGS, own.parked: letters.SETTINGS}
-    reached = threading.Event()
-    monitor.needs(lambda: [] if reached.is_set() else ["Kafka was not reached yet"])
-    patiently(lambda: brokers.ensure_topics(made), stop, monitor.beat)
-    reached.set()
     keys = keys_from_text(env.keys.feed.reveal())
     memory = Memory(brokers, own.outcomes)
-    journal = Journal(brokers, own, OutcomeMeters(monitor.registry).written)
 
     def feed(registration: Registration) -> TriggerFeed:
         try:
@@ -68,32 +64,18 @@ def kafka_feed(env: Environment, monitor: Monitor, stop: threading.Event) -> Ite
             parked=own.parked,
         )
 
-    over = threading.Event()
-    with closing(registrations(env)) as store:
+    with (
+        closing(registrations(env)) as store,
+        closing(Journal(brokers, own, OutcomeMeters(monitor.registry).written)) as journal,
+    ):
         provider = Provider(store, feed)
         watermarks = Watermarks(
             brokers,
             lambda: [TopicPartition(own.outcomes, 0), *(p for one in provider.state.feeds for p in one.committed)],
         )
-        watch_kafka(monitor, watermarks)
+        monitor.watch_kafka(watermarks)
         monitor.registry.register(FeedMetrics(lambda: provider.state, watermarks, own.parked))
         monitor.needs(lambda: lacking(provider.state, time.time()))
-        followers = [
-            threading.Thread(target=follow, args=(over,), name=name, daemon=True)
-            for name, follow in (("outcomes", memory.follow), ("watermarks", watermarks.follow))
-        ]
-        for follower in followers:
-            follower.start()
-        try:
+        patiently(lambda: brokers.ensure_topics(made), stop, monitor.beat)
+        with services.followed(outcomes=memory.follow, watermarks=watermarks.follow):
             yield provider
-        finally:
-            over.set()
-            journal.close()
-            for follower in followers:
-                follower.join(5)
-
-
-def watch_kafka(monitor: Monitor, watermarks: Watermarks) -> None:
-    """Let a service show whether Kafka answers, and be ready only while it does."""
-    monitor.registry.register(KafkaMetrics(watermarks))
-    monitor.needs(lambda: ["Kafka does not answer"] if watermarks.silent(time.time()) else [])

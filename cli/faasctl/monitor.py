@@ -17,6 +17,8 @@ from faasctl.environment.ends import ends
 from faasctl.exposition import Address, exposed
 from faasctl.local import announce
 from faasctl.sd_notify import Systemd
+from faasfeeds.kafka.watermarks import Watermarks
+from faasfeeds.metrics import KafkaMetrics
 
 LIVE_S = 120.0
 """Seconds without a turn of the service's loop after which it counts as dead: as long as systemd's watchdog waits."""
@@ -40,6 +42,11 @@ class Monitor:
     def needs(self, lacking: Callable[[], Iterable[str]]) -> None:
         """Count as ready only while nothing is ``lacking``."""
         self._lacking.append(lacking)
+
+    def watch_kafka(self, watermarks: Watermarks) -> None:
+        """Show whether Kafka answers, and count as ready only while it does."""
+        self.registry.register(KafkaMetrics(watermarks))
+        self.needs(lambda: ["Kafka does not answer"] if watermarks.silent(time.time()) else [])
 
     def beat(self) -> None:
         """The service's loop has turned; call it often."""
@@ -82,7 +89,13 @@ class Credentials(Collector):
         family = GaugeMetricFamily(
             "faas_credential_expiry_timestamp_seconds", "When a credential ends.", labels=("credential", "kind")
         )
+        due = GaugeMetricFamily(
+            "faas_credential_due_timestamp_seconds",
+            "When a credential should have been renewed, by itself or by a person.",
+            labels=("credential", "kind"),
+        )
         for one in ends(self._env):
-            if one.at is not None:
+            if one.at is not None and one.due is not None:
                 family.add_metric((one.name, one.kind), one.at)
-        yield family
+                due.add_metric((one.name, one.kind), one.due)
+        yield from (family, due)

@@ -45,7 +45,8 @@ class Blot:
 
     def hide(self, secrets: Iterable[str]) -> None:
         """Hide these from now on, instead of those of before."""
-        forms = {form for secret in secrets for form in _forms(secret) if len(form) >= SHORTEST}
+        parts = {part for secret in secrets for part in (secret, *secret.split())}  # two keys may be in force
+        forms = {form for part in parts for form in _forms(part) if len(form) >= SHORTEST}
         longest_first = sorted(forms, key=len, reverse=True)
         self._known = re.compile("|".join(map(re.escape, longest_first))) if forms else None
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import functools
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -81,6 +82,23 @@ def begin(name: str | Path, *needed: str, log_format: Format) -> tuple[Environme
     env = service_environment(name, *needed)
     blot.hide(text for secret in secrets_in(env) if not (text := secret.reveal()).startswith("${"))
     return env, stop
+
+
+@contextmanager
+def followed(**follows: Callable[[threading.Event], None]) -> Iterator[None]:
+    """Run these in threads of their own until the block is over, which they are told by an event."""
+    over = threading.Event()
+    threads = [
+        threading.Thread(target=follow, args=(over,), name=name, daemon=True) for name, follow in follows.items()
+    ]
+    for thread in threads:
+        thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        for thread in threads:
+            thread.join(5)
 
 
 def service_environment(name: str | Path, *needed: str) -> Environment:

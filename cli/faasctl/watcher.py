@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 
 from kafka import TopicPartition
 
+from faasctl import services
 from faasctl.environment import Environment
-from faasctl.feeding import watch_kafka
 from faasctl.functions.access import address
 from faasctl.functions.client import Registry
 from faasctl.functions.policies import policies_of
@@ -22,6 +22,7 @@ from faasfeeds.condor.ledger import Ledger
 from faasfeeds.condor.state import lacking
 from faasfeeds.condor.watcher import Watcher
 from faasfeeds.kafka import letters
+from faasfeeds.kafka.connecting import patiently
 from faasfeeds.kafka.journal import Journal, Topics
 from faasfeeds.kafka.watermarks import Watermarks
 from faasfeeds.meters import OutcomeMeters
@@ -31,33 +32,26 @@ DEFAULT_BUDGET = 20
 
 
 @contextmanager
-def watcher(env: Environment, monitor: Monitor, *, tick: float) -> Iterator[Watcher]:
-    """The service; its topics are made when they are missing."""
+def watcher(env: Environment, monitor: Monitor, stop: threading.Event, *, tick: float) -> Iterator[Watcher]:
+    """The service; its topics are made when they are missing.
+
+    Brokers that are away are waited for until ``stop`` is set. Raises `Unreachable` when waiting would not help.
+    """
     brokers = cluster(env)
     topics = Topics(outcomes=env.kafka.outcomes, dead_letters=env.kafka.dead_letters, parked=env.kafka.parked)
-    brokers.ensure_topics({topics.outcomes: outcomes.SETTINGS, topics.dead_letters: letters.SETTINGS})
-    journal = Journal(brokers, topics, OutcomeMeters(monitor.registry).written)
+    made = {topics.outcomes: outcomes.SETTINGS, topics.dead_letters: letters.SETTINGS}
     ledger = Ledger(brokers, topics.outcomes)
     budgets = {name: policy.failure_budget for name, policy in policies_of(env).items()}
-    service = Watcher(pools(env), brokers, journal, ledger, Budget(budgets, DEFAULT_BUDGET), _Pausing(env), tick=tick)
-    watermarks = Watermarks(brokers, lambda: [TopicPartition(topics.outcomes, 0)])
-    watch_kafka(monitor, watermarks)
-    monitor.registry.register(WatcherMetrics(lambda: service.state))
-    monitor.needs(lambda: lacking(service.state))
-    stop = threading.Event()
-    followers = [
-        threading.Thread(target=follow, args=(stop,), name=name, daemon=True)
-        for name, follow in (("outcomes", ledger.follow), ("watermarks", watermarks.follow))
-    ]
-    for follower in followers:
-        follower.start()
-    try:
-        yield service
-    finally:
-        stop.set()
-        journal.close()
-        for follower in followers:
-            follower.join(5)
+    budget = Budget(budgets, DEFAULT_BUDGET)
+    with closing(Journal(brokers, topics, OutcomeMeters(monitor.registry).written)) as journal:
+        service = Watcher(pools(env), brokers, journal, ledger, budget, _Pausing(env), tick=tick)
+        watermarks = Watermarks(brokers, lambda: [TopicPartition(topics.outcomes, 0)])
+        monitor.watch_kafka(watermarks)
+        monitor.registry.register(WatcherMetrics(lambda: service.state))
+        monitor.needs(lambda: lacking(service.state))
+        patiently(lambda: brokers.ensure_topics(made), stop, monitor.beat)
+        with services.followed(outcomes=ledger.follow, watermarks=watermarks.follow):
+            yield service
 
 
 class _Pausing:

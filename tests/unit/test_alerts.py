@@ -272,6 +272,7 @@ FAULTS: list[tuple[str, Fault | None, list[dict[str, str]]]] = [
     ("never a schedd", never_a_schedd, [{"alertname": "FaasScheddNotAnswering", "schedd": "new", "instance": "c"}]),
     ("held jobs", held, [{"alertname": "FaasJobsHeld", "schedd": "bird"}]),
     ("a credential ends", ending(6.9), [{"alertname": "FaasCredentialEnds", **POOL}]),
+    ("a credential ends in a while", ending(7.5), []),
     ("a credential ended", ending(0.01), [{"alertname": "FaasCredentialEnded", **POOL}]),
     (
         "files are not announced",

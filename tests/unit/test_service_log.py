@@ -162,12 +162,11 @@ def _nowhere(printed: str, secret: str) -> None:
         assert form not in printed
 
 
-def test_a_filter_of_the_log_does_not_touch_what_is_measured() -> None:
-    """The blot is a function: what it was told before counts no more when it is told anew, as after a rotation."""
+def test_what_is_hidden_is_what_was_told_last() -> None:
     blot = Blot()
     blot.hide(["first-secret"])
-    blot.hide(["second-secret"])
-    assert blot("first-secret second-secret") == "first-secret [secret]"
+    blot.hide(["new-secret old-secret"])
+    assert blot("first-secret, new-secret, old-secret") == "first-secret, [secret], [secret]"
 
 
 def test_the_kafka_clients_own_lines_are_not_printed(printed: tuple[Blot, Printed]) -> None:

@@ -7,18 +7,20 @@ another replica takes a partition over. A label is never a path, an event, or a 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import get_args
 
 from kafka import TopicPartition
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from faasfeeds.condor.state import WatcherState
+from faasfeeds.kafka.delivery import Mood
 from faasfeeds.kafka.ledger import Books, books
 from faasfeeds.kafka.state import FeedState, ProviderState
 from faasfeeds.kafka.watermarks import Watermarks
 from faasfeeds.xrootd.forwarder import ForwarderState
 
-RESULTS = ("passed", "failed", "throttled", "away", "waited")
+RESULTS = tuple(mood or "waited" for mood in get_args(Mood))
 """What may come of a firing."""
 
 RECORDS = ("matched", "duplicate", "dead-lettered", "lost")

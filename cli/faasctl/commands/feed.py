@@ -80,5 +80,5 @@ def condor(environment_name: str | Path, tick: float, metrics: Address | None, l
     env, stop = services.begin(environment_name, *FEED_CONDOR, log_format=log_format)
     with renewed(environment_name, FEED_CONDOR, env, stop):
         monitor = Monitor("feed condor", env, stop)
-        with watcher.watcher(env, monitor, tick=tick) as service, monitor.told(metrics, "watching jobs"):
+        with monitor.told(metrics, "watching jobs"), watcher.watcher(env, monitor, stop, tick=tick) as service:
             service.run(stop, beat=monitor.beat)

@@ -27,12 +27,17 @@ class End(msgspec.Struct, frozen=True, kw_only=True):
     at: float | None
     since: float | None = None
 
+    @property
+    def due(self) -> float | None:
+        """When it should have been renewed by (unix seconds)."""
+        if self.at is None:
+            return None
+        life = SOON_S * 4 if self.since is None else self.at - self.since
+        return self.at - min(SOON_S, life / 4)
+
     def is_soon(self, now: float) -> bool:
         """Whether it has ended at ``now``, or will before it is renewed by itself."""
-        if self.at is None:
-            return False
-        life = SOON_S * 4 if self.since is None else self.at - self.since
-        return self.at <= now + min(SOON_S, life / 4)
+        return self.due is not None and self.due <= now
 
 
 def ends(env: Environment) -> Iterator[End]:

@@ -113,8 +113,9 @@ class Platform:
                 for topic in (TOPIC, self.env.kafka.parked)
                 for number in consumer.partitions_for_topic(topic) or ()
             ]
-            ends = consumer.end_offsets(partitions)
-            return sum(end - (consumer.committed(partition) or 0) for partition, end in ends.items())
+            held = {partition: consumer.committed(partition) or 0 for partition in partitions}
+            ends = consumer.end_offsets(partitions)  # afterwards: what is committed as parked is in its topic by then
+            return sum(ends[partition] - held[partition] for partition in partitions)
         finally:
             consumer.close()
 

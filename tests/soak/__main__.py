@@ -85,7 +85,7 @@ def killed(site: Site, chance: random.Random, count: int, kills: int) -> dict[st
         and figures["keys_with_several_jobs"] == 0
         and account.books.received == len(records)
         and account.books.imbalance() == (0, 0)
-        and "lost" not in account.books.records
+        and not {"lost", "absent"} & account.books.records.keys()
     )
     return figures
 

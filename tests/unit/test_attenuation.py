@@ -46,7 +46,8 @@ def by_dcache(texts: Sequence[str], ask: Ask) -> bool:
             context = dcache.apply(context, text, first=position == 0, client="10.1.2.3", now=now)
         except (Rejection, Breakage):
             return False
-    return restriction.of(context).permits(Activity(ask.activity), normal(ask.path))
+    limits, path = restriction.of(context), normal(ask.path)
+    return limits.in_root(path) and limits.permits(Activity(ask.activity), path)
 
 
 def by_xrootd(texts: Sequence[str], ask: Ask, *, segments: bool) -> bool:
@@ -118,6 +119,7 @@ def parent(flavour: Flavour, path: str, some: frozenset[str], ends: float) -> st
 @settings(max_examples=400, deadline=None)
 @given(flavours, paths, activities, times, st.lists(caveat, max_size=4), asks, st.booleans())
 @example("dcache", "/a", frozenset({"DOWNLOAD"}), START + 60, ["path:../b"], Ask("DOWNLOAD", "/b", START), True)
+@example("dcache", "/a", frozenset({"DOWNLOAD"}), START + 60, ["root:/a"], Ask("DOWNLOAD", "/", START), True)
 @example("xrootd", "/a", frozenset({"DOWNLOAD"}), START + 60, ["path:/"], Ask("DOWNLOAD", "/b", START), False)
 def test_whatever_a_bearer_appends_opens_nothing_more(
     flavour: Flavour,

@@ -7,8 +7,6 @@ import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 
-from kafka import TopicPartition
-
 from eventflow.clients.openwhisk import OpenWhisk
 from eventflow.seal import SealError, keys_from_text, unseal
 from faasctl import services
@@ -70,8 +68,7 @@ def kafka_feed(env: Environment, monitor: Monitor, stop: threading.Event) -> Ite
     ):
         provider = Provider(store, feed)
         watermarks = Watermarks(
-            brokers,
-            lambda: [TopicPartition(own.outcomes, 0), *(p for one in provider.state.feeds for p in one.committed)],
+            brokers, own.outcomes, lambda: (place for one in provider.state.feeds for place in one.committed)
         )
         monitor.watch_kafka(watermarks)
         monitor.registry.register(FeedMetrics(lambda: provider.state, watermarks, own.parked))

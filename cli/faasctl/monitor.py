@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 
-from prometheus_client import CollectorRegistry, Info, ProcessCollector
+from prometheus_client import CollectorRegistry, Gauge, Info, ProcessCollector
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
@@ -31,6 +31,9 @@ class Monitor:
         self.registry = CollectorRegistry()
         Info("faas_service", "Which service this is.", registry=self.registry).info(
             {"service": service, "version": __version__}
+        )
+        Gauge("faas_ready", "1 while nothing keeps the service from its work.", registry=self.registry).set_function(
+            lambda: not self.unready()
         )
         ProcessCollector(registry=self.registry)
         self.registry.register(Credentials(env))

@@ -6,8 +6,6 @@ import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 
-from kafka import TopicPartition
-
 from faasctl import services
 from faasctl.environment import Environment
 from faasctl.functions.access import address
@@ -45,7 +43,7 @@ def watcher(env: Environment, monitor: Monitor, stop: threading.Event, *, tick: 
     budget = Budget(budgets, DEFAULT_BUDGET)
     with closing(Journal(brokers, topics, OutcomeMeters(monitor.registry).written)) as journal:
         service = Watcher(pools(env), brokers, journal, ledger, budget, _Pausing(env), tick=tick)
-        watermarks = Watermarks(brokers, lambda: [TopicPartition(topics.outcomes, 0)])
+        watermarks = Watermarks(brokers, topics.outcomes)
         monitor.watch_kafka(watermarks)
         monitor.registry.register(WatcherMetrics(lambda: service.state))
         monitor.needs(lambda: lacking(service.state))

@@ -18,9 +18,11 @@ from faasctl.environment import Environment, Secret
 from faasctl.environment.model import HTCondorPool
 from faasctl.monitor import Monitor
 from faasfeeds.condor.state import ScheddState, WatcherState
+from faasfeeds.condor.state import lacking as watcher_lacks
 from faasfeeds.kafka.cluster import Cluster
 from faasfeeds.kafka.letters import Letter
 from faasfeeds.kafka.state import FeedState, ProviderState
+from faasfeeds.kafka.state import lacking as feed_lacks
 from faasfeeds.kafka.watermarks import Watermarks
 from faasfeeds.meters import OutcomeMeters
 from faasfeeds.metrics import FeedMetrics, ForwarderMetrics, KafkaMetrics, WatcherMetrics
@@ -106,7 +108,7 @@ class OnKafka(Scraped):
 
     def __init__(self, service: str, environment: Environment | None = None) -> None:
         super().__init__(service, environment)
-        self.watermarks = Watermarks(Cluster(bootstrap_servers=("127.0.0.1:1",)), list)
+        self.watermarks = Watermarks(Cluster(bootstrap_servers=("127.0.0.1:1",)), "faas.outcomes")
         self.watermarks.answered = WRITTEN
         self.monitor.registry.register(KafkaMetrics(self.watermarks))
         self.meters = OutcomeMeters(self.monitor.registry)
@@ -119,9 +121,12 @@ class Feed(OnKafka):
         super().__init__("feed kafka")
         self.feeds = feeds or (feed(),)
         self.watermarks.ends = ends or {BILLING: 10}
-        self.monitor.registry.register(
-            FeedMetrics(lambda: ProviderState(looked=WRITTEN, feeds=self.feeds), self.watermarks, PARKED.topic)
-        )
+        self.monitor.registry.register(FeedMetrics(self.state, self.watermarks, PARKED.topic))
+        self.monitor.needs(lambda: feed_lacks(self.state(), WRITTEN))
+
+    def state(self) -> ProviderState:
+        """Of its provider, which has just looked at the registrations."""
+        return ProviderState(looked=WRITTEN, feeds=self.feeds)
 
 
 class Watcher(OnKafka):
@@ -130,7 +135,12 @@ class Watcher(OnKafka):
     def __init__(self, *schedds: ScheddState, environment: Environment | None = None) -> None:
         super().__init__("feed condor", environment)
         self.schedds = schedds
-        self.monitor.registry.register(WatcherMetrics(lambda: WatcherState(is_whole=True, schedds=self.schedds)))
+        self.monitor.registry.register(WatcherMetrics(self.state))
+        self.monitor.needs(lambda: watcher_lacks(self.state()))
+
+    def state(self) -> WatcherState:
+        """Of the watcher."""
+        return WatcherState(is_whole=True, schedds=self.schedds)
 
 
 class Forwarder(Scraped):

@@ -118,6 +118,14 @@ def no_openwhisk(scene: Scene, minute: int) -> set[str] | None:
     return None
 
 
+def unassigned(scene: Scene, minute: int) -> set[str] | None:
+    """A feed that turns and turns, and is not let into its group."""
+    if minute >= AT:
+        change(scene, joined=False, committed={})
+        holder(scene).watermarks.ends = {}
+    return None
+
+
 def hanging(scene: Scene, minute: int) -> set[str] | None:
     if minute >= AT:
         change(scene, turned=60.0 * AT)
@@ -251,6 +259,7 @@ FAULTS: list[tuple[str, Fault | None, list[dict[str, str]]]] = [
     ("no kafka", no_kafka, [{"alertname": "FaasKafkaAway", "instance": name} for name in "abc"]),
     ("no openwhisk", no_openwhisk, [{"alertname": "FaasFeedWaiting", "trigger": TRIGGER, "instance": "b"}]),
     ("a feed hangs", hanging, [{"alertname": "FaasFeedNotTurning", "trigger": TRIGGER, "instance": "b"}]),
+    ("no partitions", unassigned, [{"alertname": "FaasNotReady", "instance": "b"}]),
     ("too slow", too_slow, [{"alertname": "FaasLagGrows", "trigger": TRIGGER}]),
     ("a burst", burst, []),
     ("records missing", unbalanced("matched"), [{"alertname": "FaasBooksDoNotBalance", **PLACE, "instance": "b"}]),

@@ -9,8 +9,10 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing
+from itertools import groupby
+from typing import Any
 
 from kafka import TopicPartition
 
@@ -26,10 +28,14 @@ SILENT_S = 10.0
 
 
 class Watermarks:
-    """The ``ends`` of partitions, for any thread to read; ``answered`` is when the brokers last told (unix seconds)."""
+    """The ``ends`` of partitions, for any thread to read; ``answered`` is when Kafka last told of ``topic``, which is
+    the platform's own (unix seconds)."""
 
-    def __init__(self, cluster: Cluster, partitions: Callable[[], Iterable[TopicPartition]]) -> None:
+    def __init__(
+        self, cluster: Cluster, topic: str, partitions: Callable[[], Iterable[TopicPartition]] = tuple
+    ) -> None:
         self._cluster = cluster
+        self._own = TopicPartition(topic, 0)
         self._partitions = partitions
         self.ends: Mapping[TopicPartition, int] = {}
         self.answered: float | None = None
@@ -40,13 +46,21 @@ class Watermarks:
             try:
                 with closing(self._cluster.reader()) as reader:
                     while not stop.is_set():
-                        wanted = sorted(set(self._partitions()))
-                        self.ends = reader.end_offsets(wanted, timeout_ms=PATIENCE_MS)
+                        reader.end_offsets([self._own], timeout_ms=PATIENCE_MS)
                         self.answered = time.time()
+                        self.ends = dict(self._ask(reader))
                         stop.wait(ASK_S)
             except Exception as error:  # of many kinds; the reader is made anew
-                log.debug("the ends of partitions cannot be had: %s: %s", type(error).__name__, error)
+                log.debug("Kafka does not tell its ends: %s: %s", type(error).__name__, error)
                 stop.wait(1.0)
+
+    def _ask(self, reader: Any) -> Iterator[tuple[TopicPartition, int]]:
+        """Topic by topic, since one that was deleted must not hide the others."""
+        for topic, several in groupby(sorted(set(self._partitions())), key=lambda one: one.topic):
+            try:
+                yield from reader.end_offsets(list(several), timeout_ms=PATIENCE_MS).items()
+            except Exception as error:
+                log.debug("the ends of %s cannot be had: %s: %s", topic, type(error).__name__, error)
 
     def silent(self, now: float) -> bool:
         """Whether Kafka is away."""

@@ -32,6 +32,7 @@ def seen(platform: Platform, tmp_path_factory: pytest.TempPathFactory) -> dict[s
     texts = {
         "plan": platform.faasctl("plan", "--out", str(plan), "-o", "json"),
         "plan file": plan.read_text(),
+        "secret": platform.faasctl("secret", "list") + platform.faasctl("secret", "list", "-o", "json"),
         "fn": platform.faasctl("fn", "list", "-o", "json") + platform.faasctl("fn", "show", "demo.calibrate"),
         "activations": json.dumps(platform.openwhisk.get("activations", limit=200, docs="true")),
         "dead letters": str(platform.read_topic(platform.env.kafka.dead_letters)),
@@ -47,7 +48,9 @@ def seen(platform: Platform, tmp_path_factory: pytest.TempPathFactory) -> dict[s
 
 
 def test_every_place_was_looked_at(seen: dict[str, str]) -> None:
-    assert all(len(seen[name]) > 2 for name in ("plan", "activations", "dead letters", "outcomes", "queue", "jobs"))
+    assert all(
+        len(seen[name]) > 2 for name in ("plan", "secret", "activations", "dead letters", "outcomes", "queue", "jobs")
+    )
     assert any(name.endswith(".log") for name in seen)
     assert "demo.calibrate" in seen["activations"]
 

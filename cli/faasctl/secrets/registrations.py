@@ -14,12 +14,16 @@ from faasctl.environment import Environment
 def reseal(env: Environment) -> int:
     """Seal with the first of the feed's keys what is sealed with the one before it; how many registrations that were.
 
-    Each feed whose registration is written starts again, where it was. Raises `FaasError` for a registration that
-    neither key opens, when the others are done.
+    While one key alone is in force there is nothing to be done, and Kafka is not asked. A feed whose registration is
+    written starts again, where it was. Raises `FaasError` for a registration that neither key opens, when the others
+    are done.
     """
+    keys = keys_from_text(env.keys.feed.reveal())
+    if len(keys) == 1:
+        return 0
+
     from faasctl.kafka import registrations  # comes with faasctl[platform]
 
-    keys = keys_from_text(env.keys.feed.reveal())
     count, closed = 0, []
     with closing(registrations(env)) as store:
         for one in store.all():

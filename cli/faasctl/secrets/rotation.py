@@ -27,27 +27,46 @@ OVERLAP_S = 720.0
 """Seconds for which what was sealed or signed with a key of the platform's own may be on its way: a submit token lives
 ten minutes, a batch two."""
 
-Outcome = Literal["written", "would be written", "same", "missing"]
+Outcome = Literal["written", "would be written", "refused", "missing", "same"]
 
 
 class Step(msgspec.Struct, frozen=True, kw_only=True):
-    """One place of a secret, and what is there."""
+    """One place of a secret, what is there, and why it must not be written, if it must not."""
 
     place: Place
     state: State
+    refusal: FaasError | None = None
+
+    @property
+    def is_due(self) -> bool:
+        """Whether it is to be written."""
+        return self.state == "differs" and self.refusal is None
+
+    def outcome(self, dry_run: bool) -> Outcome:
+        """What becomes of it."""
+        if self.refusal is not None:
+            return "refused"
+        return ("would be written" if dry_run else "written") if self.state == "differs" else self.state
 
 
 def steps(several: Sequence[Place], rows: Rows, now: float) -> list[Step]:
     """What rotating these places comes to, in the order of writing.
 
     That is against the stream: who opens what another seals has both keys before the first thing is sealed with the
-    new one. ``now`` in unix seconds; raises `FaasError` when a key would be gone for what is under way.
+    new one. A key that would be gone for what is under way is refused. ``now`` in unix seconds.
     """
     found = [Step(place=place, state=deployed.use(place, rows).state) for place in reversed(several)]
-    for step in found:
-        if step.state == "differs" and step.place.names[0].startswith("keys."):
-            _check_overlap(step.place, several, rows, now)
-    return found
+    refusals = {
+        name: refusal
+        for step in found
+        for name in step.place.names
+        if step.state == "differs" and name.startswith("keys.")
+        if (refusal := _refusal(name, step.place, several, rows, now)) is not None
+    }
+    return [
+        msgspec.structs.replace(step, refusal=next(filter(None, map(refusals.get, step.place.names)), None))
+        for step in found
+    ]
 
 
 def write(session: Session, action: str, several: Sequence[Place], row: dict[str, Any]) -> None:
@@ -83,23 +102,23 @@ def _parameter(one: dict[str, Any]) -> dict[str, Any]:
     return {"key": one["key"], "value": one["value"], **({"init": True} if one.get("init") else {})}
 
 
-def _check_overlap(place: Place, several: Sequence[Place], rows: Rows, now: float) -> None:
-    name = place.names[0]
+def _refusal(name: str, place: Place, several: Sequence[Place], rows: Rows, now: float) -> FaasError | None:
     held = [Secret(word) for word in (deployed.text(place, rows) or "").split()]
     wanted = [Secret(word) for word in place.wanted.reveal().split()]
     if held and held[0] not in wanted:
-        raise FaasError(
+        return FaasError(
             "what is under way with the old key could not be opened",
             where=name,
             hint="write the old key behind the new one, with a blank between; to drop it at once: faasctl deploy",
         )
     changed_at = max(_updated(rows[one.action]) for one in several if name in one.names)
     if any(word not in wanted for word in held) and now < changed_at + OVERLAP_S:
-        raise FaasError(
+        return FaasError(
             "what was made with the old key may still be on its way",
             where=name,
             hint=f"take it out after {instant(changed_at + OVERLAP_S)}",
         )
+    return None
 
 
 def _updated(row: dict[str, Any] | None) -> float:

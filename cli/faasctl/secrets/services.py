@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 FEED_KAFKA = ("kafka.security.password", "keys.feed", "openwhisk.functions.auth")
-FEED_CONDOR = ("kafka.security.password", "pool.token", "registry.admin_key")
+POOL = ("pool.token", "pool.scitoken.client_secret", "pool.scitoken.token")
+"""An environment has the first, or the others."""
+
+FEED_CONDOR = ("kafka.security.password", *POOL, "registry.admin_key")
 FEED_XROOTD = ("kafka.security.password",)
 
 _GIVEN = {"feed kafka": FEED_KAFKA, "feed condor": FEED_CONDOR, "feed xrootd": FEED_XROOTD}

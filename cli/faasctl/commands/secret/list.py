@@ -10,7 +10,7 @@ from faasctl.deploy import sources
 from faasctl.environment import Environment
 from faasctl.options import env_option, output
 from faasctl.secrets import deployed
-from faasctl.secrets.deployed import Use
+from faasctl.secrets.deployed import State, Use
 from faasctl.secrets.inventory import inventory
 from faasctl.secrets.places import places
 from faasctl.secrets.services import given
@@ -24,6 +24,15 @@ Examples:
 _COLOURS = {"same": None, "differs": "yellow", "missing": "red"}
 
 
+class Holder(msgspec.Struct, frozen=True, kw_only=True):
+    """An action's parameter that holds a secret, how what is deployed there compares, and its end (RFC 3339)."""
+
+    action: str
+    parameter: str
+    state: State
+    ends: str | None
+
+
 class Row(msgspec.Struct, frozen=True, kw_only=True):
     """One secret: where it comes from, a keyed fingerprint, its end (RFC 3339), the actions that hold it, and the
     services that are given it."""
@@ -32,7 +41,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     origin: str
     fingerprint: str
     ends: str | None
-    uses: list[Use]
+    uses: list[Holder]
     services: list[str]
 
 
@@ -69,18 +78,26 @@ def _rows(env: Environment) -> list[Row]:
             name=one.name,
             origin=one.origin,
             fingerprint=one.fingerprint(key),
-            ends=instant(one.ends) if one.ends is not None else None,
-            uses=deployed.uses(one.name, where, rows),
+            ends=_instant(one.ends),
+            uses=[_holder(use) for use in deployed.uses(one.name, where, rows)],
             services=given(one.name),
         )
         for one in secrets
     ]
 
 
-def _words(row: Row, use: Use) -> str:
+def _holder(use: Use) -> Holder:
+    return Holder(action=use.action, parameter=use.parameter, state=use.state, ends=_instant(use.ends))
+
+
+def _instant(seconds: float | None) -> str | None:
+    return None if seconds is None else instant(seconds)
+
+
+def _words(row: Row, use: Holder) -> str:
     if use.state == "same":
         return "deployed"
     if use.state == "missing":
         return "not deployed: faasctl deploy"
-    ends = f", and ends {instant(use.ends)}" if use.ends is not None else ""
+    ends = f", and ends {use.ends}" if use.ends else ""
     return f"another is deployed{ends}: faasctl secret rotate {row.name}"

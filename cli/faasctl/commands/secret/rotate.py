@@ -11,9 +11,11 @@ import msgspec
 
 from eventflow.errors import FaasError, UsageError
 from faasctl.deploy import sources
+from faasctl.deploy.session import Session
 from faasctl.environment import Environment
 from faasctl.options import env_option, output
 from faasctl.secrets import deployed, rotation
+from faasctl.secrets.deployed import Rows
 from faasctl.secrets.inventory import Named, chosen, inventory
 from faasctl.secrets.places import Place, places
 from faasctl.secrets.registrations import reseal
@@ -25,8 +27,10 @@ Examples:
   faasctl secret rotate pool.token registry.admin_key --env desy
   faasctl secret rotate --all --dry-run --env desy
 A key of the platform's own, here keys.seal, in two steps:
-  echo "$(openssl rand -base64 32) $(cat seal-key)" > new && mv new seal-key && faasctl secret rotate keys.seal
-  cut -d' ' -f1 seal-key > new && mv new seal-key && faasctl secret rotate keys.seal    # twelve minutes later
+  (umask 077; echo "$(openssl rand -base64 32) $(cat seal-key)" > new) && mv new seal-key
+  faasctl secret rotate keys.seal
+  (umask 077; cut -d' ' -f1 seal-key > new) && mv new seal-key          # twelve minutes later
+  faasctl secret rotate keys.seal
 """
 
 FEED_KEY = "keys.feed"
@@ -62,18 +66,24 @@ def command(names: tuple[str, ...], everything: bool, dry_run: bool, env: Enviro
     session = sources.session_of(env)
     rows = deployed.read(session, [place.action for place in where])
     steps = rotation.steps(where, rows, time.time())
-    differing = [step.place for step in steps if step.state == "differs"]
     if not dry_run:
-        for action in dict.fromkeys(place.action for place in differing):
-            row = rows[action]
-            assert row is not None
-            rotation.write(session, action, [place for place in differing if place.action == action], row)
-        if any(one.name == FEED_KEY for one in several):
-            count = reseal(env)
-            click.echo(f"{count} triggers' keys sealed anew", err=True)
-    _tell([_row(step, several, dry_run) for step in steps], output)
+        _write(session, [step.place for step in steps if step.is_due], rows)
+    _tell(_rows(steps, several, dry_run), output)
+    feeds = [step for step in steps if FEED_KEY in step.place.names and step.refusal is None]
+    if feeds and not dry_run and (count := reseal(env)):
+        click.echo(f"{count} triggers' keys sealed anew", err=True)
+    for step in steps:
+        if step.refusal is not None:
+            raise step.refusal
     if any(step.state == "missing" for step in steps):
         raise FaasError("not all of it is deployed", hint="faasctl deploy")
+
+
+def _write(session: Session, due: list[Place], rows: Rows) -> None:
+    for action in dict.fromkeys(place.action for place in due):
+        row = rows[action]
+        assert row is not None
+        rotation.write(session, action, [place for place in due if place.action == action], row)
 
 
 def _where(several: list[Named], known: list[Place], everything: bool) -> list[Place]:
@@ -87,13 +97,19 @@ def _where(several: list[Named], known: list[Place], everything: bool) -> list[P
     return [place for place in known if wanted.intersection(place.names)]
 
 
-def _row(step: Step, several: list[Named], dry_run: bool) -> Row:
-    outcome: Outcome = "missing" if step.state == "missing" else "same"
-    if step.state == "differs":
-        outcome = "would be written" if dry_run else "written"
-    place = step.place
-    name = next(one.name for one in several if one.name in place.names)
-    return Row(name=name, action=place.action, parameter=place.parameter, outcome=outcome)
+def _rows(steps: list[Step], several: list[Named], dry_run: bool) -> list[Row]:
+    """What became of each secret in each parameter; of a certificate and its key the one that was not the same."""
+    found: dict[tuple[str, str, str], Outcome] = {}
+    for step in steps:
+        place = step.place
+        name = next(one.name for one in several if one.name in place.names)
+        key = (name, place.action, place.parameter)
+        if found.get(key, "same") == "same":
+            found[key] = step.outcome(dry_run)
+    return [
+        Row(name=name, action=action, parameter=parameter, outcome=outcome)
+        for (name, action, parameter), outcome in found.items()
+    ]
 
 
 def _tell(rows: list[Row], output: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
@@ -13,6 +13,7 @@ from kafka import TopicPartition
 
 from eventflow.batch import Failure
 from eventflow.clients.openwhisk import OpenWhisk
+from faasfeeds.kafka.chronicle import Chronicle
 from faasfeeds.kafka.cluster import Cluster
 from faasfeeds.kafka.delivery import Deliveries, Landed, Spread
 from faasfeeds.kafka.entrance import Entrance
@@ -40,15 +41,11 @@ DRAIN_S = 30.0
 REGISTRY_S = 0.5
 """Seconds between two attempts to read a registry that is away."""
 
-SHOWN_S = 0.5
-"""Seconds after which a feed shows its state anew."""
-
 
 class TriggerFeed:
     """Feeds one trigger until it is told to stop.
 
-    ``connect`` makes a client with the key of the trigger's owner; ``parked`` is the topic of parked items. ``state``
-    is a snapshot, for any thread to read.
+    ``connect`` makes a client with the key of the trigger's owner; ``parked`` is the topic of parked items.
     """
 
     def __init__(
@@ -95,12 +92,12 @@ class TriggerFeed:
         self._flying = 0
         self._dead: list[Verdict] = []
         self._registry_at = 0.0
-        self._trouble = ""
-        self._batches: Counter[str] = Counter()
-        self._again = 0
-        self._minted = 0
-        self._shown_at = 0.0
-        self.state = FeedState(trigger=self._trigger)
+        self._chronicle = Chronicle(self._trigger)
+
+    @property
+    def state(self) -> FeedState:
+        """How things stand; safe to read from any thread."""
+        return self._chronicle.state
 
     def stop(self) -> None:
         """Ask the feed to end: the batches under way are settled first."""
@@ -148,7 +145,7 @@ class TriggerFeed:
         self._sift(intake)
         self._launch()
         intake.commit()
-        self._show(intake)
+        self._chronicle.turned(intake, self._entrance)
 
     def _drain(self, intake: Intake) -> None:
         end = time.monotonic() + DRAIN_S
@@ -156,7 +153,7 @@ class TriggerFeed:
             intake.poll(BUSY_POLL_MS, closed=True)
             self._land()
             intake.commit()
-            self._show(intake)
+            self._chronicle.turned(intake, self._entrance)
         while not intake.commit(now=True) and time.monotonic() < end:
             intake.poll(IDLE_POLL_MS, closed=True)
 
@@ -187,11 +184,11 @@ class TriggerFeed:
             self._sieve.refresh(max(record.timestamp for record in inbox))
         except RegistryAway as error:
             self._registry_at = time.monotonic() + REGISTRY_S
-            self._say(str(error))
+            self._chronicle.waits_for(str(error))
             return False
         if self._registry_at:
             self._registry_at = 0.0
-            self._say("")
+            self._chronicle.waits_for("")
         return True
 
     def _gap(self, intake: Intake, partition: TopicPartition, record: ConsumerRecord) -> None:
@@ -247,27 +244,16 @@ class TriggerFeed:
     def _take_note(self, landing: Landed) -> float:
         """Go faster or slower by what a landing says; the seconds that what comes back has to wait."""
         now = time.monotonic()
-        if landing.mood or landing.why:
-            self._batches[landing.mood or "waited"] += 1
-        self._minted += landing.minted
+        self._chronicle.landed(landing)
         if landing.mood == "passed":
             self._deliveries.passed_at = now
             self._pace.passed()
-            self._say("")
-        elif landing.mood == "failed":
-            log.warning("%s: a batch failed: %s", self._trigger, landing.why, extra=self._about)
-            self._pace.failed(now)
-        elif landing.mood == "late":
-            log.warning("%s: a batch waits: %s", self._trigger, landing.why, extra=self._about)
+        elif landing.mood in ("failed", "late"):
             self._pace.failed(now)
         elif landing.mood == "throttled":
             self._pace.throttled()
-            self._say(landing.why)
         elif landing.mood == "away":
-            self._say(landing.why)
             return self._pace.away(now)
-        elif landing.why:
-            log.warning("%s: a batch waits: %s", self._trigger, landing.why, extra=self._about)
         return 0.0
 
     def _put_back(self, legs: Sequence[Leg], hold: float) -> None:
@@ -285,36 +271,10 @@ class TriggerFeed:
             entry.add(verdict.counts)
             if verdict.again is not None:
                 again.setdefault((verdict.again.rule, verdict.delay), []).append(verdict.again)
-                self._again += 1
                 continue
             entry.pending -= 1
             if not entry.pending:
                 self._entrance.ended(entry)
         for (_, delay), legs in again.items():
+            self._chronicle.again(len(legs))
             self._line.again(legs, time.monotonic() + delay)
-
-    def _say(self, trouble: str) -> None:
-        """Say once that something is away, and once that it is back."""
-        if trouble and not self._trouble:
-            log.warning("%s: waiting: %s", self._trigger, trouble, extra=self._about)
-        elif not trouble and self._trouble:
-            log.info("%s: goes on", self._trigger, extra=self._about)
-        self._trouble = trouble
-
-    def _show(self, intake: Intake) -> None:
-        now = time.monotonic()
-        if now < self._shown_at + SHOWN_S:
-            return
-        self._shown_at = now
-        held_up = self._entrance.under_way or any(intake.inboxes.values())
-        self.state = FeedState(
-            trigger=self._trigger,
-            turned=time.time(),
-            joined=intake.joined,
-            waiting=self._trouble if held_up else "",
-            in_flight=self._entrance.under_way,
-            batches=dict(self._batches),
-            again=self._again,
-            minted=self._minted,
-            committed={place: held for place, held in intake.committed.items() if place in intake.lanes},
-        )

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+import time
+from collections import deque
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 
@@ -72,3 +74,25 @@ def test_what_is_there_is_asked_for_before_it_counts_as_a_gap(broker: Kafka) -> 
         intake._consumer.seek(partition, 30)  # as if the client had a position of its own
         wait(lambda: read(intake, closed=False) or None, "records")
         assert [record.offset for record in intake.inboxes[partition]] == list(range(50))
+
+
+def test_a_partition_that_was_full_for_a_while_goes_on(broker: Kafka) -> None:
+    """Given more records than a poll used to take, and another partition that has none."""
+    count = 5000
+    broker.create("full", partitions=2)
+    full = TopicPartition("full", 0)
+    broker.produce("full", *(str(number).encode() for number in range(count)), partition=full.partition)
+    seen: list[int] = []
+
+    def take(intake: Intake) -> bool | None:
+        pause = time.monotonic() + 1.0  # longer than a fetch waits for records, so the empty partition answers
+        while time.monotonic() < pause:
+            intake.poll(10)
+        inbox = intake.inboxes.get(full, deque())
+        seen.extend(record.offset for record in inbox)
+        inbox.clear()
+        return len(seen) >= count or None
+
+    with closing(Intake(broker.cluster, "full", ["full"], start="earliest")) as intake:
+        wait(lambda: take(intake), "all records")
+    assert seen == list(range(count))

@@ -3,7 +3,9 @@
 - never `auto_offset_reset=latest`: it loses what is written to a partition that was added a moment ago;
 - no incremental fetch sessions: with several partitions and a lag, polls wait the whole `fetch_max_wait_ms` though
   data is there (3 times slower);
-- `fetch_max_bytes` is what bounds a consumer's memory, not `max_poll_records`;
+- `fetch_max_bytes` is what bounds a consumer's memory, not `max_poll_records`; and a poll takes all that was fetched,
+  since kafka-python 3.0.12 forgets what is left of a partition that is paused meanwhile: after `resume` it comes back
+  only if no other partition's answer, be it empty, was looked at since (`Fetcher.fetched_records`);
 - an idempotent producer dies for good of one record that the broker refuses; one request in flight at a time keeps
   the order without idempotence;
 - without the `crc32c` package kafka-python is ten times slower and says nothing.
@@ -156,7 +158,7 @@ _READING: dict[str, Any] = {
     "session_timeout_ms": 10_000,
     "heartbeat_interval_ms": 1000,
     "max_poll_interval_ms": 60_000,
-    "max_poll_records": 2000,
+    "max_poll_records": 1_000_000,
     "fetch_max_bytes": 4 * 2**20,
     "enable_incremental_fetch_sessions": False,
 }

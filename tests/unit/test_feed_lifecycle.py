@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
+from eventflow.seal import unseal
 from faasfeeds.kafka import lifecycle
 from faasfeeds.kafka.directory import DirectoryRegistrations
 from faasfeeds.kafka.lifecycle import Site
@@ -20,9 +22,11 @@ def store(tmp_path: Path) -> DirectoryRegistrations:
     return DirectoryRegistrations(tmp_path)
 
 
-def call(store: DirectoryRegistrations, event: str, *, auth: str = "u:k", known: bool = True, **more: Any) -> Any:
+def call(
+    store: DirectoryRegistrations, event: str, *, auth: str = "u:k", known: bool = True, site: Site = SITE, **more: Any
+) -> Any:
     args = {"lifecycleEvent": event, "triggerName": "/_/t", "authKey": auth, "__ow_headers": {}, **more}
-    return lifecycle.handle(args, store=store, site=SITE, may_read=lambda trigger, key: known and key == "u:k")
+    return lifecycle.handle(args, store=store, site=site, may_read=lambda trigger, key: known and key == "u:k")
 
 
 def test_a_trigger_is_created_read_changed_in_place_paused_and_deleted(store: DirectoryRegistrations) -> None:
@@ -87,4 +91,16 @@ def test_only_who_can_read_the_trigger_may_feed_it_and_who_fed_it_may_let_it_go(
         with pytest.raises(FeedError, match="cannot read"):
             call(store, event, auth="other:key")
     call(store, "DELETE", known=False)  # the trigger is gone already: wsk deletes it first when the feed was away
+    assert store.all() == []
+
+
+def test_a_registration_of_before_the_keys_change_is_known_and_sealed_anew(store: DirectoryRegistrations) -> None:
+    call(store, "CREATE", topics="billing")
+    new = b"n" * 32
+    both = msgspec.structs.replace(SITE, seal_keys=(new, *SITE.seal_keys))
+    call(store, "UPDATE", site=both)
+    (held,) = store.all()
+    assert unseal(held.auth, name="/ns/t", keys=[new]) == "u:k"
+    call(store, "CREATE", topics="billing")
+    call(store, "DELETE", known=False, site=both)
     assert store.all() == []

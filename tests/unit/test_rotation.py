@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 import trustme
+from msgspec.structs import replace
 
 from eventflow import submittoken
 from eventflow.errors import FaasError
+from eventflow.seal import key_from_text, seal, unseal
 from faasctl import bundle, environment
 from faasctl.environment import Secret
 from faasctl.environment.ends import End
@@ -18,6 +21,9 @@ from faasctl.functions.file import load
 from faasctl.secrets import deployed, rotation
 from faasctl.secrets.inventory import Named, chosen, inventory
 from faasctl.secrets.places import Place, places
+from faasctl.secrets.registrations import reseal
+from faasfeeds.kafka.directory import DirectoryRegistrations
+from faasfeeds.kafka.registration import Registration, Settings
 from tests.unit.test_render import PROCESS
 
 EXAMPLE = bundle.manifests() / "environments" / "local.yaml"
@@ -149,3 +155,34 @@ def test_a_macaroon_tells_its_end() -> None:
     spec = load(bundle.manifests() / "functions" / "calibrate")
     token = submittoken.mint("key", spec, now=NOW, secret=bytes(32))
     assert Named("storages.main.credentials.default.bearer", (Secret(token),)).ends == NOW + submittoken.LIFE
+
+
+def test_registrations_are_sealed_anew_while_two_feed_keys_are_in_force(tmp_path: Path) -> None:
+    new, old, lost = (base64.b64encode(letter * 32).decode() for letter in (b"n", b"o", b"l"))
+    store = DirectoryRegistrations(tmp_path / "registrations")
+
+    def register(trigger: str, key: str) -> None:
+        auth = seal(f"key of {trigger}", name=trigger, key=key_from_text(key))
+        store.put(Registration(trigger=trigger, auth=auth, settings=Settings(topics=("billing",)), paused=True))
+
+    def env(keys: str) -> environment.Environment:
+        loaded = env_of(tmp_path, FAAS_FEED_KEY=keys)
+        place = replace(loaded.kafka.registrations, topic=None, directory=str(tmp_path / "registrations"))
+        return replace(loaded, kafka=replace(loaded.kafka, registrations=place))
+
+    register("/faas/a", old)
+    register("/faas/b", new)
+    assert reseal(env(new)) == 0
+    assert reseal(env(f"{new} {old}")) == 1
+    assert reseal(env(f"{new} {old}")) == 0
+    for one in store.all():
+        assert unseal(one.auth, name=one.trigger, keys=[key_from_text(new)]) == f"key of {one.trigger}"
+        assert one.paused
+
+    register("/faas/c", lost)
+    register("/faas/d", old)
+    with pytest.raises(FaasError, match="no key opens the registration of /faas/c"):
+        reseal(env(f"{new} {old}"))
+    renewed = store.get("/faas/d")
+    assert renewed is not None
+    assert unseal(renewed.auth, name="/faas/d", keys=[key_from_text(new)])

@@ -8,12 +8,17 @@ from __future__ import annotations
 import json
 import logging
 import re
+import sys
+import threading
 from base64 import b64encode
 from collections.abc import Iterable
+from types import TracebackType
 from typing import Any, Literal
 from urllib.parse import quote
 
 from faasfeeds.outcomes import utc
+
+log = logging.getLogger(__name__)
 
 Format = Literal["text", "json"]
 
@@ -93,16 +98,24 @@ class JsonLines(logging.Formatter):
 
 
 def start(form: Format) -> Blot:
-    """Let everything be logged to stderr; returns what hides secrets, to be told those of the environment."""
+    """Let everything be logged to stderr, also what nobody caught; returns what hides secrets, to be told those of the
+    environment."""
     blot = Blot()
     handler = logging.StreamHandler()
     handler.setFormatter(JsonLines(blot) if form == "json" else TextLines(blot))
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
+    sys.excepthook = _uncaught
+    threading.excepthook = lambda args: _uncaught(args.exc_type, args.exc_value, args.exc_traceback)
     client = logging.getLogger("kafka")  # what matters of it, the services say themselves
     client.setLevel(logging.WARNING)
     client.propagate = False
     client.addHandler(logging.NullHandler())
     return blot
+
+
+def _uncaught(kind: type[BaseException], error: BaseException | None, trace: TracebackType | None) -> None:
+    if error is not None and not issubclass(kind, SystemExit):
+        log.critical("thread %s ended by an error", threading.current_thread().name, exc_info=(kind, error, trace))
 
 
 def _forms(secret: str) -> Iterable[str]:

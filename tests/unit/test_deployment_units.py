@@ -14,6 +14,7 @@ from click.testing import CliRunner
 from faasctl import bundle
 from faasctl.commands import feed, secret
 from faasctl.exposition import Address
+from faasctl.monitor import LIVE_S
 from faasctl.sd_notify import Systemd
 from faasctl.secrets.services import FEED_CONDOR, FEED_KAFKA, POOL
 from faasctl.services import MissingSecret, service_environment
@@ -47,7 +48,7 @@ def test_a_unit_runs_a_command_with_the_credentials_that_it_needs(file: Path) ->
     words = settings["ExecStart"][0].split()
     assert CliRunner().invoke(feed.command, [words[2], "--help"]).exit_code == 0
     assert settings["Type"] == ["notify"]
-    assert int(settings["WatchdogSec"][0]) > 0
+    assert int(settings["WatchdogSec"][0]) == LIVE_S
     credentials = {one.partition(":")[0] for one in settings["LoadCredential"]}
     assert words[3:] == ["--env-file", "%d/environment.yaml"]
     assert {FILES[name] for name in credentials - {"environment.yaml"}} == {*NEEDS[words[2]]}.difference(POOL[1:])

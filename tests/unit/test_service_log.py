@@ -6,6 +6,8 @@ import base64
 import io
 import json
 import logging
+import sys
+import threading
 from collections.abc import Callable, Iterator
 from urllib.parse import quote
 
@@ -38,7 +40,7 @@ def form(request: pytest.FixtureRequest) -> Format:
 def printed(form: Format) -> Iterator[tuple[Blot, Printed]]:
     """A log of its own; what it printed."""
     root = logging.getLogger()
-    before, level = root.handlers[:], root.level
+    before, level, hooks = root.handlers[:], root.level, (sys.excepthook, threading.excepthook)
     blot = service_log.start(form)
     stream = io.StringIO()
     handler = root.handlers[0]
@@ -49,6 +51,7 @@ def printed(form: Format) -> Iterator[tuple[Blot, Printed]]:
     finally:
         root.handlers[:] = before
         root.setLevel(level)
+        sys.excepthook, threading.excepthook = hooks
 
 
 def macaroon(version: int) -> str:
@@ -87,6 +90,19 @@ def test_a_traceback_is_a_field_of_its_line(printed: tuple[Blot, Printed], log: 
         log.exception("it failed")
     (line,) = printed[1]().splitlines()
     assert json.loads(line)["error"].endswith("ValueError: broken")
+
+
+@pytest.mark.parametrize("form", ["json"], indirect=True)
+def test_what_nobody_caught_is_a_line_too(printed: tuple[Blot, Printed]) -> None:
+    def broken() -> None:
+        raise ValueError(f"cannot use {KEY}")
+
+    thread = threading.Thread(target=broken, name="outcomes")
+    thread.start()
+    thread.join()
+    (line,) = map(json.loads, printed[1]().splitlines())
+    assert (line["level"], line["message"]) == ("critical", "thread outcomes ended by an error")
+    assert line["error"].endswith("ValueError: cannot use [secret]")
 
 
 @pytest.mark.parametrize(

@@ -37,6 +37,7 @@ class Service:
 
     def _start(self, *options: str) -> None:
         reading, self._lifeline = os.pipe()
+        inherited = {name: value for name, value in os.environ.items() if name != "FAASCTL_METRICS"}  # one's alone
         os.set_inheritable(reading, True)
         try:
             with self._log.open("ab") as stderr:
@@ -45,7 +46,7 @@ class Service:
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.PIPE,
                     stderr=stderr,
-                    env={**os.environ, lifeline.VARIABLE: str(reading)},
+                    env={**inherited, lifeline.VARIABLE: str(reading)},
                     pass_fds=(reading,),
                     start_new_session=True,
                 )

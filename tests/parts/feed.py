@@ -103,7 +103,7 @@ class Site:
     def said(self, text: str) -> None:
         """Wait until a provider has said something in its log."""
         logs = [self.folder / f"feed-{number}.log" for number in range(len(self.providers))]
-        wait(lambda: any(text in log.read_text() for log in logs) or None, f"a provider to say: {text}")
+        wait(lambda: any(text in log.read_text() for log in logs) or None, f"a provider to say: {text}", 120)
 
     def settled_group(self, members: int, trigger: str = TRIGGER) -> None:
         """Wait until so many providers share a trigger's partitions, and nobody comes or goes."""

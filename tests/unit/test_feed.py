@@ -13,14 +13,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eventflow.batch import Done, Failure, Message, Origin, Report
+from eventflow.registry import Registry
 from faasfeeds import outcomes
 from faasfeeds.kafka import letters, settlement
+from faasfeeds.kafka.cluster import Cluster
+from faasfeeds.kafka.entrance import Entrance
 from faasfeeds.kafka.finals import DAY_MS, Finals
 from faasfeeds.kafka.flight import Entry, Leg, Rule
 from faasfeeds.kafka.ledger import Lane, books
 from faasfeeds.kafka.line import Line
+from faasfeeds.kafka.memory import Memory
 from faasfeeds.kafka.pace import FIRST_RECORDS, MOST_FLIGHTS, Pace
 from faasfeeds.kafka.settlement import Limits, UnfitReport
+from faasfeeds.kafka.sieve import Sieve
 
 LIMITS = Limits(max_attempts=3, max_age_s=3600)
 NOW = 1000.0
@@ -344,3 +349,34 @@ def test_an_outcome_is_read_as_it_was_written() -> None:
     for value in (None, b"{}", b"\xff", b'{"key": "\xff"}', timeless, b'{"x": ' + b"[" * 100_000):
         with pytest.raises(outcomes.BadOutcome):
             outcomes.decode(as_record(value))
+
+
+# -- what comes back ----------------------------------------------------------------------------------------------
+
+
+def test_a_parked_letter_that_was_written_twice_comes_back_once() -> None:
+    """Given a feed that died between a letter and its commit, and one that wrote the letter again, then the second is
+    passed over, so that the books do not count it; the first is not when it is read again after a rebalance."""
+    went: list[Leg] = []
+    memory = Memory(Cluster(bootstrap_servers=()), "outcomes")
+    sieve = Sieve({}, Registry(None, lambda: 0), frozenset())  # type: ignore[arg-type]  # it is never asked
+    entrance = Entrance("/n/t", sieve, memory, park_s=0.1, line_up=went.append, bury=lambda *_: None)
+    failure = failed(7, "unavailable", retryable=True, at="local")
+
+    def parked(offset: int, times: int) -> Any:
+        one = letters.letter(message(7), failure, trigger="/n/t", rule=None, functions=("n.f",), times=times)
+        value, headers = letters.encode(one)
+        return SimpleNamespace(
+            value=value, headers=headers, topic="parked", partition=0, offset=offset, timestamp=int(NOW * 1000)
+        )
+
+    lane = Lane(0)
+    assert all(entrance.readmit(lane, parked(offset, 1)) for offset in (0, 1))
+    entrance.ended(went[0].entry)
+    assert entrance.readmit(lane, parked(2, 2))
+    assert [one.entry.place.offset for one in went] == [0, 2]
+    assert (lane.counts["other"], lane.counts["items:unparked"]) == (1, 1)
+    for leg in went[1:]:
+        entrance.forget(leg.entry)
+    assert entrance.readmit(Lane(0), parked(0, 1))
+    assert went[-1].entry.place.offset == 0

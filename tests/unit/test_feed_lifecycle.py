@@ -31,8 +31,13 @@ def call(
 
 def test_a_trigger_is_created_read_changed_in_place_paused_and_deleted(store: DirectoryRegistrations) -> None:
     assert call(store, "CREATE", topics="billing", batch_records=7)["config"]["batch_records"] == 7
+    (before,) = store.all()
     assert call(store, "UPDATE", linger_ms=5)["config"]["batch_records"] == 7
+    (after,) = store.all()
+    assert after.auth == before.auth  # so that its feed goes on as it is
+    assert after.settings.reads_as(before.settings)
     assert call(store, "PAUSE")["status"] == {"active": False}
+    assert call(store, "UPDATE", linger_ms=5)["status"] == {"active": False}
     assert call(store, "UNPAUSE")["status"] == {"active": True}
     assert call(store, "READ")["config"]["linger_ms"] == 5
     assert "u:k" not in str(store.all())

@@ -61,31 +61,6 @@ def test_a_paused_functions_events_wait_and_what_died_is_sent_again(site: Site) 
     assert (shown[0]["state"], json.loads(shown[0]["value"])["msgType"]) == ("done", "transfer")
 
 
-def test_a_pool_that_is_away_is_waited_for(site: Site) -> None:
-    """Given no pool for many times the attempts that an item has, nothing is dead and nothing else is held back."""
-    platform = site.platform
-    pool = platform.service("pool")
-    before, dead = site.job_keys(), len(site.dead_letters())
-    pool.stop()
-    produce(site, [json.dumps(matching(n, "no-pool")).encode() for n in range(20)])
-    wait(lambda: site.account().books.parked == 20 or None, "twenty to be parked")
-    produce(site, [json.dumps(feed.other(random.Random(SEED))).encode()] * 30)
-    wait(lambda: site.account().lag == 0 or None, "the others to be final")
-    tried = Counter[str]()
-    wait(
-        lambda: (
-            tried.update(one["key"] for one in site.outcomes()[-60:] if one["outcome"] == "parked")
-            or max(tried.values(), default=0) > 2
-            or None
-        ),
-        "a second try of what is parked",
-    )
-    pool.restart(*site.pool_options)
-    site.drained()
-    assert len(site.job_keys() - before) == 20
-    assert len(site.dead_letters()) == dead
-
-
 def test_a_poison_record_stands_alone_in_the_end(site: Site) -> None:
     """Given an action that one record of 500 makes fail, 499 go through, and few tries are made."""
     source = (

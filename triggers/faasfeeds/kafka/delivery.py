@@ -55,8 +55,8 @@ class Landed(msgspec.Struct, frozen=True, kw_only=True):
 class Deliveries:
     """Delivers the batches of one trigger; what happens comes out of ``landings``.
 
-    ``connect`` makes a client with the key of the trigger's owner, one for each thread. ``passed_at`` is when a batch
-    came through last (monotonic seconds).
+    ``connect`` makes a client with the key of the trigger's owner, one for each thread. ``limits`` and ``deadline_s``
+    are those of the next batch. ``passed_at`` is when a batch came through last (monotonic seconds).
     """
 
     def __init__(
@@ -75,8 +75,8 @@ class Deliveries:
         self._threads = threads
         self._journal = journal
         self._memory = memory
-        self._limits = limits
-        self._deadline_s = deadline_s
+        self.limits = limits
+        self.deadline_s = deadline_s
         self._local = threading.local()
         self._abandoned = threading.Event()
         self.passed_at = 0.0
@@ -115,7 +115,7 @@ class Deliveries:
         rule = legs[0].rule
         delivery = Delivery(
             schema=SCHEMA,
-            deadline=int((time.time() + self._deadline_s) * 1000),
+            deadline=int((time.time() + self.deadline_s) * 1000),
             messages=tuple(leg.message for leg in legs),
         )
         try:
@@ -130,7 +130,7 @@ class Deliveries:
                 self._wait(legs, str(error), "")
         except RuleGone as error:
             failure = _failure("rule_gone", str(error), retryable=False)
-            verdicts = [settlement.refused(leg, _at(failure, leg), self._limits, time.time()) for leg in legs]
+            verdicts = [settlement.refused(leg, _at(failure, leg), self.limits, time.time()) for leg in legs]
             self._write([verdicts], "", "")
         except BatchFailed as error:
             self._failed(legs, str(error), "")
@@ -158,7 +158,7 @@ class Deliveries:
             if report is None:
                 verdicts = [settlement.accepted(leg) for leg in legs]
             else:
-                verdicts = settlement.judge(legs, report, self._limits, time.time())
+                verdicts = settlement.judge(legs, report, self.limits, time.time())
                 minted = report.minted
         except Outage as error:
             self._wait(legs, str(error), "away")
@@ -173,7 +173,7 @@ class Deliveries:
 
     def _wait(self, legs: Sequence[Leg], why: str, mood: Mood) -> None:
         failure = _failure("unavailable", why, retryable=True)
-        verdicts = [settlement.wait(leg, _at(failure, leg), self._limits, time.time()) for leg in legs]
+        verdicts = [settlement.wait(leg, _at(failure, leg), self.limits, time.time()) for leg in legs]
         self._write([verdicts], "", mood, why)
 
     def _vanished(self, legs: Sequence[Leg], why: str) -> None:
@@ -199,7 +199,7 @@ class Deliveries:
         (leg,) = legs
         failure = _at(_failure("sequence_failed", why, retryable=True), leg)
         judged = settlement.refused if self.passed_at > (leg.entry.failed_at or now) else settlement.wait
-        self._write([[judged(leg, failure, self._limits, time.time())]], activation, "failed", why)
+        self._write([[judged(leg, failure, self.limits, time.time())]], activation, "failed", why)
 
     def _write(
         self, groups: Sequence[Sequence[Verdict]], activation: str, mood: Mood, why: str = "", minted: int = 0

@@ -14,7 +14,7 @@ from faasfeeds.kafka import letters, records
 from faasfeeds.kafka.finals import Kind
 from faasfeeds.kafka.flight import Entry, Leg
 from faasfeeds.kafka.ledger import Lane
-from faasfeeds.kafka.letters import BadLetter
+from faasfeeds.kafka.letters import BadLetter, Letter
 from faasfeeds.kafka.memory import Memory
 from faasfeeds.kafka.records import ConsumerRecord
 from faasfeeds.kafka.sieve import Sieve, Wanted
@@ -30,12 +30,17 @@ LARGEST_MESSAGE = 900_000
 
 LONGEST_PARKED_S = 120.0
 
+MOST_LETTERS = 20_000
+"""Parked letters that are remembered, to know the second of two: who dies, or loses its partitions, between a letter
+and its commit leaves one that whoever goes on writes again."""
+
 
 class Entrance:
     """Lets records in, one by one, for as long as there is room.
 
     ``line_up`` is called with each leg that may go, ``bury`` with each entry that is dead before it could. No two
-    entries with one claim go at a time: the second waits until the first is final.
+    entries with one claim go at a time: the second waits until the first is final. ``park_s`` is how long what comes
+    back waits first.
     """
 
     def __init__(
@@ -51,10 +56,11 @@ class Entrance:
         self._trigger = trigger
         self._sieve = sieve
         self._memory = memory
-        self._park_s = park_s
+        self.park_s = park_s
         self._line_up = line_up
         self._bury = bury
         self._claims: dict[str, deque[Entry]] = {}
+        self._letters: dict[int, Origin] = {}
         self._under_way = 0
         self._bytes = 0
 
@@ -99,12 +105,13 @@ class Entrance:
             log.warning("%s: %s", self._trigger, error, extra={"trigger": self._trigger})
             lane.skip(record.offset, "other")
             return True
-        if letter.trigger != self._trigger or letter.cut:
+        if letter.trigger != self._trigger or letter.cut or self._is_second(letter, place):
             lane.skip(record.offset, "other")
             return True
-        patience = min(LONGEST_PARKED_S, self._park_s * 2.0 ** min(10, max(0, letter.times - 1)))
+        patience = min(LONGEST_PARKED_S, self.park_s * 2.0 ** min(10, max(0, letter.times - 1)))
         if not letter.redriven and time.time() < record.timestamp / 1000 + patience:
             return False
+        self._remember(letter, place)
         entry = Entry(
             place,
             letter.message,
@@ -141,6 +148,14 @@ class Entrance:
             self._under_way -= 1
             self._bytes -= twin.size
         del self._claims[entry.claim]
+
+    def _is_second(self, letter: Letter, place: Origin) -> bool:
+        return not letter.redriven and self._letters.get(_identity(letter), place) != place
+
+    def _remember(self, letter: Letter, place: Origin) -> None:
+        self._letters[_identity(letter)] = place
+        if len(self._letters) > MOST_LETTERS:
+            del self._letters[next(iter(self._letters))]
 
     def _is_final(self, found: Wanted) -> bool:
         return bool(found.functions) and all(self._memory.has(f"{found.id}/{name}") for name in found.functions)
@@ -181,3 +196,8 @@ class Entrance:
         message: Message = msgspec.structs.replace(entry.message, only=only)
         self._line_up(Leg(entry=entry, message=message, rule=entry.rule, counted=entry.returned and bool(entry.wanted)))
         return True
+
+
+def _identity(letter: Letter) -> int:
+    """Of an item that is parked once more its letter is another one."""
+    return hash((letter.key, letter.message.origin, letter.rule, letter.times))

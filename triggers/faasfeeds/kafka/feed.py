@@ -26,7 +26,7 @@ from faasfeeds.kafka.memory import Memory
 from faasfeeds.kafka.pace import MOST_FLIGHTS, Pace
 from faasfeeds.kafka.probe import probe
 from faasfeeds.kafka.records import ConsumerRecord
-from faasfeeds.kafka.registration import Registration
+from faasfeeds.kafka.registration import Registration, Settings
 from faasfeeds.kafka.settlement import Limits, Verdict, refused
 from faasfeeds.kafka.sieve import RegistryAway, Sieve
 from faasfeeds.kafka.state import FeedState
@@ -61,7 +61,7 @@ class TriggerFeed:
     ) -> None:
         self._trigger = registration.trigger
         self._about = {"trigger": self._trigger}
-        self._settings = registration.settings
+        self._settings = self._next_settings = registration.settings
         self._limits = Limits(self._settings.max_attempts, self._settings.max_age_s)
         self._cluster = cluster
         self._connect = connect
@@ -103,6 +103,10 @@ class TriggerFeed:
         """Ask the feed to end: the batches under way are settled first."""
         self._stop.set()
 
+    def change(self, settings: Settings) -> None:
+        """Go on with other settings, from the next batch on; what is read must be the same (`Settings.reads_as`)."""
+        self._next_settings = settings
+
     def run(self) -> None:
         """Feed until `stop`; brokers and OpenWhisk that go away are waited for. Raises `probe.NotStored`. Runs once."""
         probe(Follower(self._connect(), self._trigger, self._stop), self._trigger, self._stop)
@@ -137,7 +141,17 @@ class TriggerFeed:
                 extra=self._about,
             )
 
+    def _adopt(self, settings: Settings) -> None:
+        self._settings = settings
+        self._limits = Limits(settings.max_attempts, settings.max_age_s)
+        self._deliveries.limits, self._deliveries.deadline_s = self._limits, settings.deadline_s
+        self._entrance.park_s = settings.park_s
+        self._sieve.prefilter = settings.prefilter
+        self._pace.bound(settings.batch_records)
+
     def _step(self, intake: Intake) -> None:
+        if self._next_settings is not self._settings:
+            self._adopt(self._next_settings)
         room = self._entrance.has_room
         busy = self._flying or not room or self._line.is_due(time.monotonic())
         intake.poll(BUSY_POLL_MS if busy else IDLE_POLL_MS, closed=not room)

@@ -14,7 +14,8 @@ import msgspec
 
 RECORD_WORDS = ("duplicate", "matched", "dead-lettered", "lost", "absent", "other")
 """What a record may end as, besides ``filtered:<reason>``. ``lost`` are offsets that retention took, ``absent`` those
-that Kafka has no record for (compaction, markers of transactions), ``other`` parked records of another trigger."""
+that Kafka has no record for (compaction, markers of transactions), ``other`` parked records of another trigger or that
+were written twice."""
 
 METADATA_LIMIT = 4096
 """Bytes that a broker takes (`offset.metadata.max.bytes`)."""

@@ -58,9 +58,11 @@ def handle(
         store.delete(trigger)
         return {"trigger": trigger}
     if event == "CREATE" or (event == "UPDATE" and held is not None):
-        base = msgspec.to_builtins(held.settings) if event == "UPDATE" and held is not None else {}
+        old = held if event == "UPDATE" else None
+        base = msgspec.to_builtins(old.settings) if old is not None else {}
         settings = decode_settings({**base, **_own(args)}, site)
-        held = Registration(trigger=trigger, auth=seal(auth, name=trigger, key=site.seal_keys[0]), settings=settings)
+        paused = old is not None and old.paused
+        held = Registration(trigger=trigger, auth=_sealed(auth, trigger, held, site), settings=settings, paused=paused)
         store.put(held)
     elif held is None:
         raise FeedError(f"the trigger {trigger} is not fed", hint="create it with lifecycleEvent CREATE")
@@ -113,6 +115,14 @@ def _stock_names(given: Mapping[str, Any], site: Site) -> dict[str, Any]:
 
 def _own(args: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in args.items() if name not in RESERVED and not name.startswith("__ow_")}
+
+
+def _sealed(auth: str, trigger: str, held: Registration | None, site: Site) -> str:
+    """The key as it is written down: as before if it is the same, so that whoever feeds the trigger need not reopen."""
+    newest = site.seal_keys[:1]
+    if held is not None and _registered_with(held, auth, newest):
+        return held.auth
+    return seal(auth, name=trigger, key=newest[0])
 
 
 def _registered_with(held: Registration | None, auth: str, seal_keys: Sequence[bytes]) -> bool:

@@ -34,6 +34,11 @@ class Pace:
         self.records = min(FIRST_RECORDS, most)
         self.flights = FIRST_FLIGHTS
 
+    def bound(self, most: int) -> None:
+        """Let no batch be larger than that from now on."""
+        self._most = most
+        self.records = min(self.records, most)
+
     def may_fire(self, now: float) -> bool:
         """Whether a batch may be fired now."""
         return now >= self._not_before

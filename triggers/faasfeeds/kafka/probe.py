@@ -15,6 +15,11 @@ log = logging.getLogger(__name__)
 PATIENCE_S = 20.0
 LONGEST_PAUSE_S = 5.0
 
+TURN_S = 1.0
+
+_ONE_AT_A_TIME = threading.Lock()
+"""The feeds of a provider begin together: so many cold containers at once would all be too slow to start."""
+
 
 class NotStored(FaasError):
     """The site does not store activations."""
@@ -28,12 +33,9 @@ def probe(follower: Follower, trigger: str, stop: threading.Event) -> None:
     pause = 0.1
     complained = False
     while not stop.is_set():
-        empty = Delivery(schema=SCHEMA, deadline=int((time.time() + PATIENCE_S) * 1000), messages=())
         try:
-            for started in follower.fire(empty):
-                if started.activation:
-                    follower.report(started.activation, empty)
-            return
+            if _once(follower):
+                return
         except Outage as error:
             if not complained:
                 hint = f" ({error.hint})" if error.hint else ""
@@ -52,3 +54,17 @@ def probe(follower: Follower, trigger: str, stop: threading.Event) -> None:
         except BatchFailed as error:  # stored it was; what is the matter shows with the first batch
             log.warning("%s: the pipeline refuses an empty batch: %s", trigger, error, extra={"trigger": trigger})
             return
+
+
+def _once(follower: Follower) -> bool:
+    """Fire an empty batch and follow it; False while it is another feed's turn."""
+    if not _ONE_AT_A_TIME.acquire(timeout=TURN_S):
+        return False
+    try:
+        empty = Delivery(schema=SCHEMA, deadline=int((time.time() + PATIENCE_S) * 1000), messages=())
+        for started in follower.fire(empty):
+            if started.activation:
+                follower.report(started.activation, empty)
+    finally:
+        _ONE_AT_A_TIME.release()
+    return True

@@ -78,7 +78,7 @@ class Provider:
         wanted = {registration.trigger: registration for registration in found if not registration.paused}
         ending = []
         for trigger, running in list(self._running.items()):
-            if wanted.get(trigger) != running.registration:
+            if wanted.get(trigger) != running.registration and not running.change(wanted.get(trigger)):
                 log.info("%s: stopping its feed", trigger, extra={"trigger": trigger})
                 running.stop()
                 ending.append(self._running.pop(trigger))
@@ -108,6 +108,7 @@ class _Running:
         self._make = feed
         self._feed: TriggerFeed | None = None
         self._stop = threading.Event()
+        self._making = threading.Lock()
         self._thread = threading.Thread(target=self._run, name=registration.trigger, daemon=True)
         self._thread.start()
 
@@ -115,6 +116,22 @@ class _Running:
     def state(self) -> FeedState:
         """Of the feed that runs, or of the last one."""
         return self._feed.state if self._feed is not None else FeedState(trigger=self.registration.trigger)
+
+    def change(self, registration: Registration | None) -> bool:
+        """Take over a changed registration without a pause; False when that takes another feed, or none at all."""
+        known = self.registration
+        if (
+            registration is None
+            or registration.auth != known.auth
+            or not registration.settings.reads_as(known.settings)
+        ):
+            return False
+        log.info("%s: changing its settings", known.trigger, extra={"trigger": known.trigger})
+        with self._making:
+            self.registration = registration
+            if self._feed is not None:
+                self._feed.change(registration.settings)
+        return True
 
     def stop(self) -> None:
         """Ask it to end."""
@@ -131,7 +148,8 @@ class _Running:
         said, said_at = "", 0.0
         while not self._stop.is_set():
             try:
-                self._feed = self._make(self.registration)
+                with self._making:
+                    self._feed = self._make(self.registration)
                 if self._stop.is_set():
                     return
                 self._feed.run()

@@ -35,6 +35,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     park_s: Annotated[float, msgspec.Meta(ge=0.1, le=3600)] = 5
     prefilter: bool = True
 
+    def reads_as(self, other: Settings) -> bool:
+        """Whether the same is read in the same way, so that a feed can change from one to the other under way."""
+        return (self.topics, self.start) == (other.topics, other.start)
+
 
 class Registration(msgspec.Struct, frozen=True, kw_only=True):
     """A fed trigger: its full name (``/namespace/name``, also the consumer group), and its sealed key."""

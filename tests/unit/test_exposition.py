@@ -49,6 +49,12 @@ def answered(place: Address) -> bool:
         return False
 
 
+def _unfinished(place: Address) -> socket.socket:
+    connection = socket.create_connection((place.host, place.port))
+    connection.sendall(b"GET /metrics HTTP/1.0\r\nX-Slow: ")
+    return connection
+
+
 def test_metrics_and_health_are_answered_and_nothing_else() -> None:
     registry = CollectorRegistry()
     Counter("faas_tries", "Tries.", registry=registry).inc()
@@ -66,19 +72,21 @@ def test_metrics_and_health_are_answered_and_nothing_else() -> None:
         assert get(place, "/" + 70_000 * "x")[0] == 414
 
 
-def test_more_requests_than_are_answered_at_once_are_refused_and_block_nobody_for_long(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(exposition, "LONGEST_S", 0.5)
+def test_more_requests_than_are_answered_at_once_are_refused() -> None:
     with shown() as place:
-        slow = [socket.create_connection((place.host, place.port)) for _ in range(MOST_AT_ONCE)]
-        for one in slow:
-            one.sendall(b"GET /metrics HTTP/1.0\r\nX-Slow: ")
+        slow = [_unfinished(place) for _ in range(MOST_AT_ONCE)]
         with pytest.raises((http.client.HTTPException, OSError)):
             get(place, "/health/live")
-        wait(lambda: answered(place) or None, "the slow ones to be cut off")
         for one in slow:
             one.close()
+        wait(lambda: answered(place) or None, "room for another")
+
+
+def test_a_request_that_never_ends_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(exposition, "LONGEST_S", 0.3)
+    with shown() as place, _unfinished(place) as slow:
+        slow.settimeout(30)
+        assert slow.recv(1000) == b""
 
 
 def test_a_scrape_at_the_end_is_answered_and_later_ones_are_refused(caplog: pytest.LogCaptureFixture) -> None:

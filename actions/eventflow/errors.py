@@ -36,7 +36,7 @@ class UsageError(FaasError):
 class ItemError(FaasError):
     """One work item cannot go on; the others of its batch do.
 
-    ``code`` is a stable word for machines (``policy``, ``token_refused``, ``unavailable``);
+    ``code`` is a stable word for machines (``policy``, ``token_refused``, ``credential_refused``, ``unavailable``);
     ``retryable`` tells the feed whether to deliver the item again; ``destination`` names the outside
     system when it, and not the item, is in trouble (``storage:main``, ``schedd:bird``), so that an
     outage is never counted as the item's own failure.

@@ -131,6 +131,22 @@ def test_secrets_rotated_while_events_flow(site: Site) -> None:
         platform.faasctl("secret", "rotate", "--all")
 
 
+@pytest.mark.timeout(400)
+def test_a_password_that_the_storage_changed_first_costs_no_event(site: Site) -> None:
+    """Given a storage that no longer takes the password, when events come, then they wait until it is rotated."""
+    platform, door, new = site.platform, site.door, secrets.token_urlsafe(24)
+    environment = site.change()
+    door.accepted.clear()
+    door.accepted.add(new)
+    with flowing(platform, 6) as jobs:
+        wait(lambda: door.refused or None, "the old password to be refused")
+        environment["storages"][0]["credentials"]["default"]["basic"]["password"] = new
+        site.write(environment)
+        assert "1 written" in platform.faasctl("secret", "rotate", "storages.main")
+    assert len(jobs) == 6
+    assert set(jobs.values()) == {1}
+
+
 @contextmanager
 def flowing(platform: Platform, count: int) -> Iterator[Counter[str]]:
     """Begin to send events, one at a time; at the end all are settled, and how many jobs each got is known."""

@@ -242,8 +242,10 @@ def test_a_refused_credential_is_not_tried_again(door: FaultyStorage) -> None:
     held = parents(door, status(401))
 
     # when many items want tokens, then it is asked once: three times 401 would shut the platform's address out
+    # and all of them wait until it is changed
     for number in range(5):
-        assert refused(held, f"/d/in/{number}").code == "token_refused"
+        error = refused(held, f"/d/in/{number}")
+        assert (error.code, error.retryable, error.destination) == ("credential_refused", True, "storage:main")
     assert len(door.requests("POST")) == 1
 
 
@@ -324,7 +326,7 @@ def test_a_certificate_that_ended_is_told_from_a_server_that_does_not_verify(doo
 
     # then it is said whose certificate it is
     assert "refuses the platform's certificate" in str(error)
-    assert error.hint == "renew the certificate or proxy and deploy again"
+    assert error.hint == "renew the certificate or proxy, and: faasctl secret rotate"
 
 
 def test_a_slow_storage_leaves_the_rest_of_a_batch_for_later(door: FaultyStorage) -> None:
@@ -405,7 +407,7 @@ def test_a_refused_client_is_not_tried_again_and_not_quoted(
     held = parents(door, credential=Credential(oidc=oauth(tokens, **wrong)))
     for number in range(3):
         error = refused(held, f"/d/in/{number}")
-        assert error.code == "token_refused"
+        assert (error.code, error.retryable) == ("credential_refused", True)
         assert "refuses the client faas: invalid_" in str(error)
         assert "not it" not in str(error)
         assert "Basic" not in str(error)
@@ -417,7 +419,8 @@ def test_a_bare_bearer_that_ended_is_not_even_sent(door: FaultyStorage, tokens: 
     ended = tokens.token(exp=int(time.time()) - 10)
     error = refused(parents(door, credential=Credential(bearer=ended)))
     assert "bearer token ended at" in str(error)
-    assert "oidc" in error.hint
+    assert (error.code, error.retryable) == ("credential_refused", True)
+    assert "faasctl secret rotate" in error.hint
     assert not door.seen
 
 

@@ -172,8 +172,12 @@ def test_attempts_end_and_so_does_age() -> None:
 def test_a_storage_that_stays_away_parks_and_a_registry_that_does_waits() -> None:
     """What waits for one storage must not hold back the offsets of everything else."""
     for tries in range(8):
-        for at, parks in (("storage:main", tries >= 3), ("registry", False)):
-            report = Report(received=1, matched=1, items=1, failed=(failed(0, "unavailable", retryable=True, at=at),))
+        for at, code, parks in (
+            ("storage:main", "unavailable", tries >= 3),
+            ("storage:main", "credential_refused", tries >= 3),
+            ("registry", "unavailable", False),
+        ):
+            report = Report(received=1, matched=1, items=1, failed=(failed(0, code, retryable=True, at=at),))
             (verdict,) = settlement.judge([leg(tries=tries)], report, LIMITS, NOW)
             assert bool(verdict.parked) == parks
             assert (verdict.again is None) == parks

@@ -32,6 +32,8 @@ LIFE = 300.0
 
 TIMEOUT = (2.0, 3.0)
 
+_CHANGE = "give the environment a client that the issuer knows, and: faasctl secret rotate"
+
 
 class Issuer:
     """One issuer, for one of the platform's clients; keeps each scope's token until shortly before its end."""
@@ -50,7 +52,8 @@ class Issuer:
         """An access token for ``scope`` (default: the configured one): one that is kept, if it is good for a while
         and ``until`` then (unix seconds), else a new one.
 
-        Raises `ItemError`: ``token_refused`` (not retryable) or ``unavailable``.
+        Raises `ItemError`: ``token_refused`` (not retryable), ``credential_refused`` (it waits for a person) or
+        ``unavailable``.
         """
         wanted = scope or self._access.scope
         end, kept = self._kept.get(wanted, (0.0, ""))
@@ -64,7 +67,7 @@ class Issuer:
 
     def _ask(self, scope: str | None) -> tuple[float, str]:
         if self._refused is not None:
-            raise self._error(self._refused, "token_refused", hint="replace the client's credential and deploy again")
+            raise self._error(self._refused, "credential_refused", hint=_CHANGE)
         access = self._access
         form = {"grant_type": GRANTS[access.grant]}
         form |= {} if scope is None else {"scope": scope}
@@ -99,6 +102,7 @@ class Issuer:
             why = f"refuses the client {access.client_id}: {_word(said.get('error'), answer.status_code)}"
             if said.get("error") in ("invalid_client", "invalid_grant", "unauthorized_client"):
                 self._refused = why
+                raise self._error(why, "credential_refused", hint=_CHANGE)
             raise self._error(why, "token_refused", hint=f"the client needs the grant {access.grant}, and the scope")
         token, life = said.get("access_token"), said.get("expires_in", LIFE)
         if not isinstance(token, str) or not token.isascii() or not isinstance(life, int | float):
@@ -106,7 +110,7 @@ class Issuer:
         return self._now() + life, token
 
     def _error(self, why: str, code: str, hint: str = "") -> ItemError:
-        retryable = code == "unavailable"
+        retryable = code != "token_refused"
         where = f"issuer {self._access.token_endpoint}"
         return ItemError(why, code=code, retryable=retryable, destination=self._destination, where=where, hint=hint)
 

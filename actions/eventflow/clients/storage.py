@@ -88,7 +88,8 @@ class StorageClient:
         """Ask the storage for a token of ``path`` that allows ``activities`` until ``expires`` (unix seconds).
 
         What comes back is checked: a storage may answer 200 with less than was asked for. Raises `ItemError`:
-        ``token_refused`` (not retryable), ``unavailable`` (an outage), ``throttled``.
+        ``token_refused`` (not retryable), ``credential_refused`` (it waits for a person), ``unavailable`` (an outage),
+        ``throttled``.
         """
         wanted = frozenset(activities)
         listed = [f"activity:{','.join(sorted(wanted))}"]
@@ -164,22 +165,14 @@ class StorageClient:
     def _own(self) -> dict[str, str]:
         """The header of the platform's own credential, where it is one; raises `ItemError` when it is no good."""
         if self._refused:
-            raise self._useless(
-                "the platform's credential was refused before and is not tried again",
-                "",
-                "replace the credential and deploy again",
-            )
+            raise self._own_refused("the platform's credential was refused before and is not tried again")
         if self._issuer is not None:
             return {"Authorization": f"Bearer {self._issuer.token()}"}
         if self._bearer is None:
             return {}
         end = claims(self._bearer).get("exp")
         if isinstance(end, int | float) and end < time.time():
-            raise self._useless(
-                f"the platform's bearer token ended at {instant(end)}",
-                "",
-                "use oidc, whose tokens are renewed, or put a new one into the environment and deploy again",
-            )
+            raise self._own_refused(f"the platform's bearer token ended at {instant(end)}")
         return {"Authorization": f"Bearer {self._bearer}"}
 
     def _patiently(self, method: str, url: str, body: bytes | None, headers: dict[str, str]) -> Answer:
@@ -232,15 +225,22 @@ class StorageClient:
             why, hint = f"TLS does not verify: {said[-300:]}", "name the CA of the door as `ca` of the storage"
         elif self._session.cert is not None:
             why = f"the connection fails, or the storage refuses the platform's certificate: {said[-200:]}"
-            hint = "renew the certificate or proxy and deploy again"
+            hint = "renew the certificate or proxy, and: faasctl secret rotate"
         else:
             why, hint = f"TLS fails: {said[-300:]}", "is it the right port of the storage?"
         return ItemError(why, code="unavailable", retryable=True, destination=self.destination, where=url, hint=hint)
+
+    def _own_refused(self, why: str) -> ItemError:
+        """All that need this credential would fail alike, so they wait until it is changed."""
+        hint = "give the environment a good one, and: faasctl secret rotate"
+        return ItemError(why, code="credential_refused", retryable=True, destination=self.destination, hint=hint)
 
     def _useless(self, why: str, where: str, hint: str) -> ItemError:
         return ItemError(why, code="token_refused", destination=self.destination, where=where, hint=hint)
 
     def _error(self, answer: Answer, what: str) -> ItemError:
+        if answer.status == 401 and self._refused:
+            return self._own_refused(f"{what}: HTTP 401 {answer.reason[:200]}".rstrip())
         outage = answer.status == 429 or answer.status >= 500
         return ItemError(
             f"{what}: HTTP {answer.status} {answer.reason[:200]}".rstrip(),

@@ -12,12 +12,13 @@ from eventflow.batch import DEFERRED, Done, Failure, Report
 from eventflow.errors import FaasError
 from faasfeeds.kafka.flight import Leg
 
-UNCOUNTED = frozenset({"unavailable", "throttled", "in_progress", "over_limit", "paused", "deadline", DEFERRED})
-"""Failures that are an outage or a matter of turn, never the record's own: no attempt is counted for them."""
-
 PARKED_AT_ONCE = frozenset({"over_limit", "paused"})
-PARKED_LATER = frozenset({"unavailable", "throttled"})
-"""Codes of what is parked when it lasts: a storage or a schedd that is away."""
+PARKED_LATER = frozenset({"unavailable", "throttled", "credential_refused"})
+"""Codes of what is parked when it lasts: a storage or a schedd that is away, or takes the platform's own credential no
+more until a person changes it."""
+
+UNCOUNTED = PARKED_AT_ONCE | PARKED_LATER | {"in_progress", "deadline", DEFERRED}
+"""Failures that are an outage or a matter of turn, never the record's own: no attempt is counted for them."""
 
 TRIES_BEFORE_PARKING = 4
 """About eight seconds: what is back by then is not worth the way through Kafka."""

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from faasfeeds.kafka.settlement import TRIES_BEFORE_PARKING
+from tests.parts import feed
 from tests.parts.feed import FAR, MORE_TOPICS, Site, matching, produce
 from tests.parts.platform import FUNCTIONS, wait
 
@@ -56,6 +57,7 @@ def functions(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     site.feed_to("outages", "/guest/faas/process", topics=TOPIC, max_attempts=1, park_s=0.1, deadline_s=20)
     site.settled_group(2, TRIGGER)
     yield
+    feed.lifecycle(site.platform, "DELETE", TRIGGER)
     for name in ("far", "light"):
         site.platform.faasctl("fn", "remove", f"demo.{name}", "--yes")
 

@@ -6,6 +6,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable
+from typing import NamedTuple
 
 import msgspec
 
@@ -31,8 +32,8 @@ LARGEST_MESSAGE = 900_000
 LONGEST_PARKED_S = 120.0
 
 MOST_LETTERS = 20_000
-"""Parked letters that are remembered, to know the second of two: who dies, or loses its partitions, between a letter
-and its commit leaves one that whoever goes on writes again."""
+"""Items whose last parked letter is remembered, to know the second of two: who dies, or loses its partitions, between a
+letter and its commit leaves one that whoever goes on writes again."""
 
 
 class Entrance:
@@ -60,7 +61,7 @@ class Entrance:
         self._line_up = line_up
         self._bury = bury
         self._claims: dict[str, deque[Entry]] = {}
-        self._letters: dict[int, Origin] = {}
+        self._letters: dict[int, _Seen] = {}
         self._under_way = 0
         self._bytes = 0
 
@@ -105,13 +106,13 @@ class Entrance:
             log.warning("%s: %s", self._trigger, error, extra={"trigger": self._trigger})
             lane.skip(record.offset, "other")
             return True
-        if letter.trigger != self._trigger or letter.cut or self._is_second(letter, place):
+        if letter.trigger != self._trigger or letter.cut or self._is_second(letter, lane, record.offset):
             lane.skip(record.offset, "other")
             return True
         patience = min(LONGEST_PARKED_S, self.park_s * 2.0 ** min(10, max(0, letter.times - 1)))
         if not letter.redriven and time.time() < record.timestamp / 1000 + patience:
             return False
-        self._remember(letter, place)
+        self._remember(letter, lane, record.offset)
         entry = Entry(
             place,
             letter.message,
@@ -149,11 +150,16 @@ class Entrance:
             self._bytes -= twin.size
         del self._claims[entry.claim]
 
-    def _is_second(self, letter: Letter, place: Origin) -> bool:
-        return not letter.redriven and self._letters.get(_identity(letter), place) != place
+    def _is_second(self, letter: Letter, lane: Lane, offset: int) -> bool:
+        """Whether this very letter was let in already, from another place. Of a lane that somebody else had meanwhile
+        nothing is known, nor of what a person sends again."""
+        seen = self._letters.get(_item(letter))
+        if seen is None or letter.redriven:
+            return False
+        return seen.lane is lane and seen.times == letter.times and seen.offset != offset
 
-    def _remember(self, letter: Letter, place: Origin) -> None:
-        self._letters[_identity(letter)] = place
+    def _remember(self, letter: Letter, lane: Lane, offset: int) -> None:
+        self._letters[_item(letter)] = _Seen(lane, offset, letter.times)
         if len(self._letters) > MOST_LETTERS:
             del self._letters[next(iter(self._letters))]
 
@@ -198,6 +204,13 @@ class Entrance:
         return True
 
 
-def _identity(letter: Letter) -> int:
-    """Of an item that is parked once more its letter is another one."""
-    return hash((letter.key, letter.message.origin, letter.rule, letter.times))
+class _Seen(NamedTuple):
+    """Where an item's last letter was, and how often it had been parked."""
+
+    lane: Lane
+    offset: int
+    times: int
+
+
+def _item(letter: Letter) -> int:
+    return hash((letter.key, letter.message.origin, letter.rule))

@@ -83,6 +83,7 @@ def test_a_poison_record_stands_alone_in_the_end(site: Site) -> None:
         b"sequence_failed"
     ]
     assert tries <= 60
+    feed.lifecycle(site.platform, "DELETE", group)
 
 
 def test_a_shadow_counts_what_would_be_fired_and_fires_nothing(site: Site) -> None:
@@ -109,7 +110,7 @@ def test_a_shadow_counts_what_would_be_fired_and_fires_nothing(site: Site) -> No
 def test_wherever_it_dies_between_poll_and_commit_every_event_has_one_job(site: Site) -> None:
     """Given for each step a provider that dies there, with a trigger of its own, when others take over, then every
     event has exactly one job."""
-    site.drained()
+    site.drained(180)
     for provider in site.providers:
         provider.stop()
     before = site.job_keys()

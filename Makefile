@@ -10,8 +10,9 @@ demo: $(READY)
 	@$(BIN)/faasctl build >/dev/null
 	@$(BIN)/faasctl demo
 
+# Two files at a time: most tests wait for servers.
 test: $(READY)
-	@$(BIN)/pytest
+	@$(BIN)/pytest -n 2 --dist loadfile
 
 check: $(READY)
 	$(BIN)/ruff check .

@@ -87,7 +87,7 @@ def test_a_platform_that_is_well_has_nothing_to_complain_of(
 ) -> None:
     found = json.loads(platform.faasctl("doctor", "-o", "json"))
     assert {row["check"] for row in found} == {check.name for check in CHECKS}
-    assert {row["level"] for row in found} == {"ok", "skipped"}
+    assert [row for row in found if row["level"] not in ("ok", "skipped")] == []
     assert {row["check"] for row in found if row["level"] == "skipped"} == {"kafka", "kafka-topics", "kafka-rights"}
 
 

@@ -245,7 +245,7 @@ def test_each_end_is_told_once_though_the_watcher_and_the_schedd_are_killed(site
         assert letter.trigger == TRIGGER
 
     site.pool.run("condor_qedit", "-constraint", "FaasKeys isnt undefined", "LeaveJobInQueue", "false")
-    until(lambda: len(site.history()) == JOBS, 60)
+    until(lambda: len(site.history()) == JOBS, 300)
     assert Counter(exit for exit, _ in site.history()) == {0: JOBS - len(failed), 20: len(failed)}
     everything = [outcomes.decode(record) for record in site.read(TOPICS.outcomes)]
     (used,) = usage(everything, "function")

@@ -24,6 +24,7 @@ def test_metrics_and_health_through_an_outage_and_to_the_end(site: Site) -> None
     provider.stop()
     before = log.stat().st_size
     url = provider.restart("--metrics", "0", "--log-format", "json")["metrics"]
+    site.settled_group(2)  # whose partitions they are stays as it is then
     wait(lambda: get(f"{url}/health/ready")[0] == 200 or None, "the provider to be ready")
     with scraped_all_the_time(url) as said:
         for number in range(6):

@@ -36,6 +36,9 @@ and given its time only when that may pass."""
 MOCK_FETCH_WAIT_MS = 10
 """librdkafka's mock cluster, which needs a pinned `api_version`, lets a waiting fetch wait on when data comes."""
 
+MOCK_READER_WAIT_MS = 100
+"""And for what is only followed, where a hundred questions a second would be for nothing."""
+
 
 class Security(msgspec.Struct, frozen=True, kw_only=True):
     """How to reach the brokers; ``ca`` is a file."""
@@ -63,11 +66,11 @@ class Cluster(msgspec.Struct, frozen=True, kw_only=True):
 
     def consumer(self, group: str) -> Any:
         """A consumer of a group that commits only what it is told to."""
-        return self._made(KafkaConsumer, **self._reading(), group_id=group)
+        return self._made(KafkaConsumer, **self._reading(MOCK_FETCH_WAIT_MS), group_id=group)
 
     def reader(self) -> Any:
         """A consumer of no group, for topics that are read from end to end."""
-        return self._made(KafkaConsumer, **self._reading(), group_id=None)
+        return self._made(KafkaConsumer, **self._reading(MOCK_READER_WAIT_MS), group_id=None)
 
     def producer(self, *, linger_ms: int = 0) -> Any:
         """A producer that keeps the order, waits for all replicas, and survives a refused record."""
@@ -131,8 +134,8 @@ class Cluster(msgspec.Struct, frozen=True, kw_only=True):
         with self.explained():
             return kind(**self._common(), bootstrap_timeout_ms=patience_ms, **settings)
 
-    def _reading(self) -> dict[str, Any]:
-        return _READING if self.api_version is None else {**_READING, "fetch_max_wait_ms": MOCK_FETCH_WAIT_MS}
+    def _reading(self, mock_wait_ms: int) -> dict[str, Any]:
+        return _READING if self.api_version is None else {**_READING, "fetch_max_wait_ms": mock_wait_ms}
 
     def _common(self) -> dict[str, Any]:
         settings: dict[str, Any] = {

@@ -105,6 +105,7 @@ def test_a_schedd_killed_during_a_bulk_submit(part: Pool) -> None:
             assert storage.files[f"/data/out/{key}.d/copy"] == storage.files["/data/raw/f"]
 
 
+@pytest.mark.timeout(400)
 def test_xrootd_restarted_during_a_stage_out(part: Pool) -> None:
     pool = condor.schedds(part.collector, part.token(), [part.schedd])[part.schedd]
     content = random.Random(SEED).randbytes(1 << 20)
@@ -136,7 +137,7 @@ def test_xrootd_restarted_during_a_stage_out(part: Pool) -> None:
         server.start()
 
         assert cut < LARGE, "the kill came too late"
-        until(lambda: [row.state for row in pool.lookup([key])] == ["completed"], "the job's end", 100)
+        until(lambda: [row.state for row in pool.lookup([key])] == ["completed"], "the job's end", 300)
         report = json.loads((server.data / "data/out.d/_faas/result.json").read_text())
         assert report["exit"] == 0, report
         with large.open("rb") as file:

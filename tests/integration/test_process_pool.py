@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import os
@@ -18,6 +19,8 @@ import requests
 from eventflow.clients.process_pool import ProcessPool
 from eventflow.exactly_once import Job, PoolRefused, PoolUnavailable, submit_exactly_once
 from eventflow.function import Limits, Resources
+from faasctl.local.pool.queue import Description, Queue
+from faasctl.local.pool.slots import Slots
 from tests.parts.process_pool import process_pool
 
 RUNNER = """
@@ -187,3 +190,28 @@ def _runs_in(path: Path, folder: Path) -> bool:
     with contextlib.suppress(OSError):
         return path.readlink().is_relative_to(folder / "pool" / "run")
     return False
+
+
+def test_a_job_removed_in_the_moment_of_its_start_is_removed(tmp_path: Path) -> None:
+    async def scene() -> str:
+        queue = Queue(tmp_path, "pool")
+        slots = Slots(queue, tmp_path, slots=1, staging_time=60)
+        described = msgspec.to_builtins(msgspec.structs.replace(job("one", tmp_path), files={}))
+        del described["files"]
+        (id,) = queue.submit([msgspec.convert(described, Description)], time.time())
+        assert queue.spool(id, job("one", tmp_path).files, time.time())
+        serving = asyncio.create_task(slots.serve())
+        while (entry := queue.get(id)) is not None and entry.state != "running":
+            await asyncio.sleep(0)
+        assert entry is not None
+        slots.remove(entry, "cancelled")  # its task was made, and has not begun
+        for _ in range(100):
+            await asyncio.sleep(0)
+        found = queue.get(id)
+        serving.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await serving
+        queue.close()
+        return found.state if found else ""
+
+    assert asyncio.run(scene()) == "removed"

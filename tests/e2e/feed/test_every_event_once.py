@@ -88,6 +88,7 @@ def test_a_poison_record_stands_alone_in_the_end(site: Site) -> None:
 
 def test_a_shadow_counts_what_would_be_fired_and_fires_nothing(site: Site) -> None:
     topic = feed.MORE_TOPICS[-1]
+    site.drained()
     before = site.job_keys()
     wanted = [json.dumps(matching(n, "shadow")).encode() for n in range(6)]
     produce(site, [*wanted, wanted[0], b"{", json.dumps(feed.other(random.Random(SEED))).encode()], topic)

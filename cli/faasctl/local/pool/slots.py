@@ -56,7 +56,8 @@ class Slots:
                 self._expire()
                 for entry in startable(self.queue.in_state("idle"), self.queue.in_state("running"), self.slots):
                     self.queue.move(entry, "running", f"start {entry.starts + 1}", time.time())
-                    self._jobs[entry.number] = asyncio.create_task(self._run_job(entry))
+                    task = self._jobs[entry.number] = asyncio.create_task(self._run_job(entry))
+                    task.add_done_callback(lambda _, entry=entry: self._settle(entry))  # type: ignore[misc]
                 self.queue.forget_old(time.time())
                 self.changed.clear()
                 with contextlib.suppress(TimeoutError):
@@ -75,6 +76,13 @@ class Slots:
         elif entry.state not in ("completed", "removed"):
             self.queue.move(entry, "removed", reason, time.time())
         self.changed.set()
+
+    def _settle(self, entry: Entry) -> None:
+        """A task that is cancelled before its first step never comes to do this by itself."""
+        self._jobs.pop(entry.number, None)
+        if (reason := self._stop.pop(entry.number, None)) is not None:
+            self.queue.move(entry, "removed", reason, time.time())
+            self.changed.set()
 
     def _recover(self) -> None:
         for entry in self.queue.in_state("running"):

@@ -12,7 +12,7 @@ demo: $(READY)
 
 # Two files at a time: most tests wait for servers. In their order: the many small ones come last.
 test: $(READY)
-	@$(BIN)/pytest -n 2 --dist loadgroup --no-loadscope-reorder
+	@$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 check: $(READY)
 	$(BIN)/ruff check .

@@ -3,7 +3,6 @@
 import os
 import signal
 
-import pytest
 from hypothesis import settings
 
 
@@ -14,10 +13,3 @@ def pytest_configure() -> None:
     settings.register_profile("decides", derandomize=True)
     if os.environ.get("FAAS_REQUIRE_PARTS"):
         settings.load_profile("decides")
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Files run side by side; the feed's stay together, since they share a site that takes long to start."""
-    for item in items:
-        group = item.path.parent if item.path.parent.name == "feed" else item.path
-        item.add_marker(pytest.mark.xdist_group(group.stem))

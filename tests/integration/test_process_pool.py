@@ -215,3 +215,26 @@ def test_a_job_removed_in_the_moment_of_its_start_is_removed(tmp_path: Path) -> 
         return found.state if found else ""
 
     assert asyncio.run(scene()) == "removed"
+
+
+TWICE = """
+import json, os, sys, time
+trace = open(json.load(open("events.jsonl"))["trace"], "a")
+print(os.getpid(), file=trace, flush=True)
+if trace.tell() > 8:
+    time.sleep(60)
+sys.exit(31)
+"""
+
+
+def test_a_job_that_started_again_is_stopped_when_it_is_removed(tmp_path: Path) -> None:
+    trace = tmp_path / "trace"
+    again = msgspec.structs.replace(job("again", tmp_path, trace=str(trace)), retries=5)
+    again.files["runner.py"] = TWICE.encode()
+    with process_pool(tmp_path / "pool") as pool:
+        (id,) = submit(pool, again)
+        until(lambda: trace.exists() and len(trace.read_text().split()) > 1 and pool.show(id)["state"] == "running")
+        pool.remove([id], "cancelled")
+        until(lambda: pool.show(id)["state"] == "removed")
+        last = trace.read_text().split()[-1]
+        until(lambda: not Path(f"/proc/{last}").exists())

@@ -11,6 +11,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from faasctl.local.pool.queue import EXPIRED, Entry, Queue
@@ -46,7 +47,6 @@ class Slots:
         self.changed = asyncio.Event()
         self._run = directory / "run"
         self._jobs: dict[int, asyncio.Task[None]] = {}
-        self._stop: dict[int, str] = {}
 
     async def serve(self) -> None:
         """Start, stop and expire jobs until cancelled; jobs that ran when the pool died start again."""
@@ -57,7 +57,7 @@ class Slots:
                 for entry in startable(self.queue.in_state("idle"), self.queue.in_state("running"), self.slots):
                     self.queue.move(entry, "running", f"start {entry.starts + 1}", time.time())
                     task = self._jobs[entry.number] = asyncio.create_task(self._run_job(entry))
-                    task.add_done_callback(lambda _, entry=entry: self._settle(entry))  # type: ignore[misc]
+                    task.add_done_callback(partial(self._forget, entry.number))
                 self.queue.forget_old(time.time())
                 self.changed.clear()
                 with contextlib.suppress(TimeoutError):
@@ -69,20 +69,17 @@ class Slots:
             await asyncio.gather(*self._jobs.values(), return_exceptions=True)
 
     def remove(self, entry: Entry, reason: str) -> None:
-        """Take a job out of the queue, whatever it does; a running one is stopped first."""
-        if entry.state == "running" and entry.number in self._jobs:
-            self._stop[entry.number] = reason
-            self._jobs[entry.number].cancel()
-        elif entry.state not in ("completed", "removed"):
+        """Take a job out of the queue, whatever it does; a running one is stopped."""
+        if entry.state not in ("completed", "removed"):
             self.queue.move(entry, "removed", reason, time.time())
+            if entry.number in self._jobs:
+                self._jobs[entry.number].cancel()
         self.changed.set()
 
-    def _settle(self, entry: Entry) -> None:
-        """A task that is cancelled before its first step never comes to do this by itself."""
-        self._jobs.pop(entry.number, None)
-        if (reason := self._stop.pop(entry.number, None)) is not None:
-            self.queue.move(entry, "removed", reason, time.time())
-            self.changed.set()
+    def _forget(self, number: int, task: asyncio.Task[None]) -> None:
+        """A start is over; the next one may have begun already."""
+        if self._jobs.get(number) is task:
+            del self._jobs[number]
 
     def _recover(self) -> None:
         for entry in self.queue.in_state("running"):
@@ -114,15 +111,14 @@ class Slots:
         except OSError as error:
             self.queue.move(entry, "held", f"cannot be started: {error.strerror}", time.time())
         except asyncio.CancelledError:
-            if entry.number not in self._stop:
+            found = self.queue.get(entry.id)
+            if found is None or found.state == "running":  # and was not removed
                 self.queue.move(entry, "idle", "the pool was stopped", time.time())
                 raise
-            self.queue.move(entry, "removed", self._stop.pop(entry.number), time.time())
         finally:
             if process is not None and process.returncode is None:
                 await _stop(process)
             shutil.rmtree(self._sandbox(entry), ignore_errors=True)
-            self._jobs.pop(entry.number, None)
             self.changed.set()
 
     async def _launch(self, entry: Entry) -> asyncio.subprocess.Process:
